@@ -16,7 +16,7 @@ BENCH ?= accuracy deriving time_to_answer live overhead timing storage interfere
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/work.py,agent/profiling/ceiling.py,agent/profiling/roofline.py,agent/profiling/pricing.py,agent/profiling/cost*.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
+NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/modeled_wall.py,agent/profiling/work.py,agent/profiling/ceiling.py,agent/profiling/roofline.py,agent/profiling/pricing.py,agent/profiling/cost*.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
 
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 

@@ -119,7 +119,9 @@ def families() -> list[Family]:
     layout = Layout(1, "nvml", (*(Channel(device, "board", metric) for metric in METRICS), model))
     latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
     health = ProbeHealth("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
-    host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
+    host = HostReading(
+        Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9, Energy(1.0, 1.0, 1.0)
+    )
     store, totals = StoreState("", 1, 0), _Accumulators()
     exporter = Exporter(
         [layout],

@@ -31,7 +31,8 @@ MOVED = {
 CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors meters cost offers comparing "
     "configuration service metrics production-traffic other-hardware sharing privacy security exit-codes",
-    "Numbers": "methodology profile estimates topologies sensor-faults nvidia-h200 benchmarks proofs glossary",
+    "Numbers": "methodology profile estimates topologies crosscheck wall-factor sensor-faults nvidia-h200 "
+    "benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
     "Development": "contributing writing-a-workload writing-a-probe words decisions/README changelog requirements",
 }

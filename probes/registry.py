@@ -17,6 +17,7 @@ from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Kind, Probe, 
 from probes.other_packages import KnownFamily, package_of
 from probes.search import DEADLINE_SECONDS, close_all, search
 from probes.settings import ALL_SENSORS, SensorSettings
+from probes.unread_devices import devices_without_family, unread_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,18 +84,26 @@ class MissingFamily:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The sensors of the host: working probes, sensors that cannot be read, absent families, exclusions in effect."""
+    """The sensors of the host: working probes, sensors that cannot be read, absent families, exclusions in effect.
+
+    `unread` are stand-ins for devices that no family reads.
+    """
 
     probes: tuple[Probe, ...]
     problems: tuple[Problem, ...]
     missing_families: tuple[MissingFamily, ...]
     excluded: tuple[str, ...] = ()
+    unread: tuple[Channel, ...] = ()
+
+    @property
+    def stand_ins(self) -> tuple[Channel, ...]:
+        """A channel for each device without a readable sensor."""
+        return (*(problem.device for problem in self.problems if problem.device), *self.unread)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """The channels of every probe, and one that represents each device without a readable sensor."""
-        stand_ins = (problem.device for problem in self.problems if problem.device)
-        return (*(channel for probe in self.probes for channel in probe.channels), *stand_ins)
+        return (*(channel for probe in self.probes for channel in probe.channels), *self.stand_ins)
 
     def close(self) -> None:
         """Close every probe even if some raise; then raise the error."""
@@ -127,9 +136,13 @@ def discover(
             missing_families.append(MissingFamily(family, result.reason, result.remedy))
         else:
             problems.append(_failed(family, others, result, deadline_seconds))
+    known = [channel for probe in probes for channel in probe.channels]
+    known += [problem.device for problem in problems if problem.device]
+    unread = devices_without_family(roots, known)
+    problems += [unread_problem(each) for each in unread if not each.contained_in]
     problems += [_unmatched(entry) for entry in settings.exclude if entry not in in_effect]
     excluded = tuple(entry for entry in settings.exclude if entry in in_effect)
-    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded)
+    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded, unread)
 
 
 def families() -> tuple[Family, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.api.metrics import CounterTotals, Exporter
+from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import Boundary
 from agent.sampling.host_total import HostReading
 from agent.sampling.probe_reader import ProbeHealth
@@ -24,7 +25,19 @@ GPU = Device("GPU-1", Kind.GPU, "Accelerator", (("serial", "42"), ("driver_versi
 POWER = Channel(GPU, "board", "power_watts")
 ENERGY = Channel(GPU, "board", "energy_joules")
 LAYOUT = Layout(1, "gpu", (POWER, ENERGY))
-HOST = HostReading(Boundary.ACCELERATOR, "measured", (ENERGY,), ("memory",), 5.0, 2.5, 0.01, "EUR", NOW, 10 * SECOND)
+HOST = HostReading(
+    Boundary.ACCELERATOR,
+    "measured",
+    (ENERGY,),
+    ("memory",),
+    5.0,
+    2.5,
+    0.01,
+    "EUR",
+    NOW,
+    10 * SECOND,
+    Energy(40.0, 38.0, 42.0),
+)
 
 
 def state(probe: str = "gpu", period_seconds: float = 1.0) -> ProbeHealth:

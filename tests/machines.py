@@ -67,7 +67,7 @@ class Topology:
         procfs = FIXTURES / "proc" / self.proc if self.proc else folder / "proc"
         found = discover(Roots(str(sysfs), str(procfs), str(library)))
         found.close()
-        return (*(channel for probe in found.probes for channel in probe.channels), *self.beside)
+        return (*found.channels, *self.beside)
 
 
 def _socket(sysfs: Path, number: int, *domains: str) -> None:
@@ -111,6 +111,12 @@ def supplies(sysfs: Path) -> None:
     for number in (8, 9):
         labels = {"power1_input": 210_000_000, "power1_label": "pin", "power2_input": 190_000_000}
         hwmon_chip(sysfs, number, f"i2c-7/7-005{number}", {"name": "pmbus", "power2_label": "pout1"} | labels)
+
+
+def card_without_driver(sysfs: Path) -> None:
+    two_sockets(sysfs)
+    for name, value in (("class", "0x120000"), ("vendor", "0x1e52"), ("device", "0x401e")):
+        write(sysfs / "bus/pci/devices/0000:c1:00.0" / name, value)
 
 
 def _near(sysfs: Path, address: str, cpu: int, package: int) -> None:
@@ -202,7 +208,27 @@ BLACKWELLS = tuple(
     )
     for number, bus in enumerate(("29", "3f", "29", "3f"))
 )
-BMC = _channel("bmc", Kind.HOST, "wall")
+BMC = _channel("bmc", Kind.BOARD, "wall")
+PLUG = _channel("meter-desk", Kind.HOST, "wall")
+FEEDS = tuple(
+    Channel(Device(f"meter-{name}", Kind.HOST, "", (("meter", "apc"), ("supplies", "2"))), "feed", "power_watts")
+    for name in ("left", "right")
+)
+HGX = (BMC, _channel("bmc", Kind.BOARD, "hgx", ("bmc", "wall")))
+PMU = tuple(
+    _channel(f"package-{number}", Kind.CPU, domain, *within, metric="energy_joules")
+    for number in (0, 1)
+    for domain, within in (
+        ("package", ()),
+        ("core", ((f"package-{number}", "package"),)),
+        ("dram", ()),
+    )
+)
+ASCEND = (
+    _channel("0000:01:00.0", Kind.NPU, "card"),
+    _channel("0000:01:00.0", Kind.NPU, "chip", ("0000:01:00.0", "card"), metric="utilization_ratio"),
+    _channel("0000:02:00.0", Kind.NPU, "chip", ("0000:01:00.0", "card"), metric="utilization_ratio"),
+)
 CRAY_COVERS = {
     "pm_counters/cpu": ("package-0", "package-1"),
     "pm_counters/cpu-0": ("package-0",),

@@ -22,9 +22,9 @@ STEP_SECONDS = 0.001
 
 _COUNTER_SCRIPT = """
 import os, sys, time
-step = float(sys.argv[1])
+step, swing, period = map(float, sys.argv[1:4])
 counters = []
-for argument in sys.argv[2:]:
+for argument in sys.argv[4:]:
     folder, watts = argument.rsplit("=", 1)
     start = int(open(folder + "/energy_uj").read())
     whole = int(open(folder + "/max_energy_range_uj").read())
@@ -36,6 +36,9 @@ except PermissionError:
 began = time.monotonic()
 for turn in range(10**9):
     seconds = time.monotonic() - began
+    if swing:
+        phase = seconds % period
+        seconds += swing * (phase if phase < period / 2 else period - phase)
     for file, start, whole, watts in counters:
         os.pwrite(file, b"%015d\\n" % ((start + int(watts * 1e6 * seconds)) % whole), 0)
     if not turn:
@@ -47,11 +50,18 @@ for turn in range(10**9):
 
 
 @contextmanager
-def advancing_counters(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
-    """Move the counters of these powercap zones inside the block."""
+def advancing_counters(
+    sysfs: Path, watts: Mapping[str, float], *, swing: float = 0.0, period: float = 1.0
+) -> Iterator[None]:
+    """Move the counters of these powercap zones inside the block.
+
+    With a swing they draw 1 + swing times these watts in the first half of each period, and 1 - swing times in the
+    second half.
+    """
     zones = [f"{os.path.realpath(sysfs / 'class/powercap' / zone)}={value}" for zone, value in watts.items()]
     mover = subprocess.Popen(
-        [sys.executable, "-I", "-c", _COUNTER_SCRIPT, str(STEP_SECONDS), *zones], stdout=subprocess.PIPE
+        [sys.executable, "-I", "-c", _COUNTER_SCRIPT, *map(str, (STEP_SECONDS, swing, period)), *zones],
+        stdout=subprocess.PIPE,
     )
     try:
         assert mover.stdout.readline() == b"advancing_counters\n"

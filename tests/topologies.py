@@ -5,6 +5,7 @@ from __future__ import annotations
 import machines
 from agent.energy.counted_sensors import Boundary
 from machines import Topology
+from metered_topologies import METERED
 
 REST = ("board, disks, network and fans", "power supply losses")
 LOSSES = ("power supply losses",)
@@ -351,4 +352,5 @@ TOPOLOGIES = (
         gpus=(machines.CARD,),
         proc="xeon_guest",
     ),
+    *METERED,
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as Family
 
+    from agent.energy.bounds import Energy
     from agent.sampling.host_total import HostReading
     from store.records import Layout
 
@@ -31,6 +32,8 @@ def host_families(reading: HostReading) -> Iterator[Family]:
         )
         watts.add_metric(labels, reading.watts)
         yield watts
+    if reading.modeled_wall is not None:
+        yield _modeled_wall(reading.modeled_wall)
     joules = CounterMetricFamily(
         "inferometer_host_energy_joules",
         "Energy of the host since its first start, the sum of the counted channels, in joules.",
@@ -65,6 +68,19 @@ def host_families(reading: HostReading) -> Iterator[Family]:
     for part in reading.uncovered:
         uncovered.add_metric((), {"part": part})
     yield uncovered
+
+
+def _modeled_wall(power: Energy) -> Family:
+    """Return the modeled power at the wall with both ends of its interval, all estimated."""
+    family = GaugeMetricFamily(
+        "inferometer_host_modeled_wall_watts",
+        "Power at the wall by a factor that was learned with a meter, in watts; no total contains it.",
+        labels=(*_TOTAL_LABELS, "value"),
+        unit="watts",
+    )
+    for name, watts in (("mean", power.joules), ("lower", power.lower), ("upper", power.upper)):
+        family.add_metric(("wall (modeled)", "estimated", name), watts)
+    return family
 
 
 def uncertainty_family(layouts: Sequence[Layout]) -> Family:

@@ -74,7 +74,8 @@ _SAFE = frozenset(
         *("TariffDefault.name", "TariffDefault.source", "SensorAgreement.domain", "DeviceConditions.domain"),
         *("DeviceConditions.throttle_reasons", "CheckResult.name", "ToolReport.tool", "ToolReport.version"),
         *("Tariff.currency", "Tariff.given", "Tariff.measured", "ValueRange.name", "CoverageFacts.not_covered"),
-        *("Offer.currency", "Offer.region", "Offer.certifications"),
+        *("Offer.currency", "Offer.region", "Offer.certifications", "LayerCheck.reason", "PartFacts.name"),
+        *("MeterFacts.kind", "MeterFacts.model", "MeterFacts.accuracy_class", "MeterFacts.range"),
     }
 )
 """The fields whose texts stay if they are words and contain no address and nothing that was removed elsewhere."""
@@ -84,12 +85,14 @@ _DEVICES = frozenset(
         ("DeviceFacts", "id"),
         *(
             (each, "device")
-            for each in ("IncludedSensor", "IdlePower", "SensorEnergy", "SensorJoules", "SensorAgreement")
+            for each in ("IncludedSensor", "IdlePower", "SensorEnergy", "SensorJoules", "SensorAgreement", "MeterFacts")
         ),
         *((each, "device") for each in ("DeviceConditions", "GpuSharing")),
     )
 )
 """The fields that name a device."""
+_SENTENCES = frozenset({"CoverageFacts.not_covered", "PartFacts.name"})
+"""The fields whose texts contain ids of devices."""
 _POINTS = frozenset({"Point.name", "SustainableRate.point"})
 
 
@@ -182,14 +185,14 @@ class Anonymizer:
             return self.device(text)
         if place in _POINTS:
             return self._points.get(text, _REMOVED)
-        if place == "ToolReport.started":
+        if place in {"ToolReport.started", "WallModel.learned"}:
             return _to_minute(text)
         if place == "WorkloadFacts.model_sha256":
             return text
         if place not in _SAFE:
             removed = self._replaced(text)
             return self._offers.setdefault(text, f"offer-{len(self._offers) + 1}") if place == "Offer.name" else removed
-        return self.word(self._with_new_ids(text) if place == "CoverageFacts.not_covered" else text)
+        return self.word(self._with_new_ids(text) if place in _SENTENCES else text)
 
     def _with_new_ids(self, text: str) -> str:
         for known, new in sorted(self._names.items(), key=lambda pair: -len(pair[0])):

@@ -25,7 +25,8 @@ def devices(
 
     A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model. A sensor can cover
     the domains of others, so only the outermost ones are added; they have a `+`. The last lines name the boundary of
-    the total and the parts that it does not cover. A measurement ignores a sensor that never changes.
+    the total and the parts that it does not cover, then each part of the host as measured, contained in a larger meter,
+    modeled, or missing. A measurement ignores a sensor that never changes.
 
     With `--families` the list has all families that Inferometer and other installed packages can read, with or without
     a sensor on this host.

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.measure import power_probes
 from agent.cli.numbers import whole
 from agent.cli.options import configuration, fail, option_value
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.workload_options import take_options
 from agent.render.quantities import seconds_of
-from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
+from agent.runtime.console import ExitCode, print_out, terminal_width
 
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.energy.measurement import Measurement
-    from agent.host.activity import ActivityMonitor
     from agent.host.records import HostLoad
-    from agent.sampling.downsampling import Downsampler
-    from agent.sampling.periods import PeriodSamples
-    from agent.sampling.pipeline import Pipeline
-    from agent.sampling.session import Recording
 
 _PRICES = ("tariff", "price_per_kwh", "currency", "capital", "life_years", "pue", "utilization", "as_json")
 _SHORTEST_WINDOW, _LONGEST = 0.1, 366 * 86400.0
@@ -86,78 +79,14 @@ def measure_idle(context: typer.Context, duration: str, windows: int, **values: 
     raise typer.Exit(code)
 
 
-@dataclass(slots=True)
-class _Windows:
-    """The measured windows: their spans in Unix nanoseconds, samples and loads; `code` is that of an interruption."""
-
-    spans: list[tuple[int, int]] = field(default_factory=list)
-    samples: list[Downsampler] = field(default_factory=list)
-    loads: list[HostLoad | None] = field(default_factory=list)
-    code: int = 0
-
-
 def _measure(config: Config, seconds: float, windows: int) -> tuple[list[Measurement], list[HostLoad | None], int]:
     """Measure windows of `seconds`; return them, the use of the processors in each, and the exit code."""
+    from agent.cli.window_samples import sample_windows
     from agent.energy.measurement import measure, with_causes
-    from agent.host.activity import ActivityMonitor
-    from agent.runtime.clock import Timebase
-    from agent.runtime.logs import configure
-    from agent.sampling.calibration import UNCHANGED
-    from agent.sampling.periods import PeriodSamples
-    from agent.sampling.pipeline import assembled
-    from agent.sampling.session import recording
-    from probes.nvml.probe import NvmlProbe
-    from store.records import Layout
 
-    configure("warning")
-    with assembled(
-        config,
-        Timebase.now(),
-        lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
-        lambda probes: PeriodSamples([probe.layout for probe in probes]),
-        select=lambda discovery: power_probes(discovery, config),
-        realtime=config.realtime,
-    ) as pipeline:
-        for channel in pipeline.unchanged:
-            print_err(f"warning: {channel.path}: {UNCHANGED}")
-        monitor = ActivityMonitor(config.roots, [e for e in pipeline.discovery.probes if isinstance(e, NvmlProbe)])
-        with recording(pipeline) as active_recording:
-            active_recording.wait_for_first_ticks()
-            print_err(f"measuring for {seconds * windows:g} s; Ctrl-C ends the measurement with the complete windows")
-            found = _windows(pipeline, active_recording, monitor, seconds, windows)
-            active_recording.wait_for_last_ticks()
-            faults = active_recording.faults()
-    channels = list(pipeline.discovery.channels)
+    found = sample_windows(config, seconds, windows)
     measured = [
-        with_causes(measure(samples.series, start_ns, end_ns, channels), faults)
+        with_causes(measure(samples.series, start_ns, end_ns, found.channels), found.faults)
         for samples, (start_ns, end_ns) in zip(found.samples, found.spans, strict=True)
     ]
     return measured, found.loads, found.code
-
-
-def _windows(
-    pipeline: Pipeline[PeriodSamples], recording: Recording, monitor: ActivityMonitor, seconds: float, windows: int
-) -> _Windows:
-    """Measure windows, one after the other. An interrupted one counts only if it is the first."""
-    from agent.host.activity import cpu_usage_between
-    from agent.workloads.runner.subprocess import sleep
-
-    def approach() -> None:
-        recording.await_counter_refresh()
-        recording.mark_edge()
-
-    found = _Windows()
-    while len(found.spans) < windows and not found.code:
-        samples, before = pipeline.sink.begin(), monitor.snapshot()
-        span = sleep(seconds, recording.mark_edge, approach=approach)
-        after = monitor.snapshot(before)
-        start_ns, end_ns = (pipeline.timebase.unix_ns(each) for each in (span.start_ns, span.end_ns))
-        pipeline.sink.end(end_ns)
-        if span.interrupted:
-            found.code = span.code
-            print_err("interrupted: this is the result until then")
-        if not span.interrupted or not found.spans:
-            found.spans.append((start_ns, end_ns))
-            found.samples.append(samples)
-            found.loads.append(cpu_usage_between(before, after))
-    return found

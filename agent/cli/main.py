@@ -40,6 +40,8 @@ COMMANDS = {
     "cost": "Price profiles without measuring again.",
     "tariff": "Write, check or show a tariff, the file of prices.",
     "devices": "List the sensors of this host.",
+    "crosscheck": "Compare each meter with the sensors below it.",
+    "wall": "Learn the power at the wall for the time without a meter.",
     "doctor": "Check the host and the installation.",
     "daemon": "Sample, store and export until stopped.",
     "serving": "Show the energy of production traffic.",

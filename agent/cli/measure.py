@@ -14,6 +14,7 @@ from agent.runtime.console import ExitCode, print_err, print_error, print_json, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.cli.wall_estimate import WallEstimate
     from agent.config import Config
     from agent.energy.measurement import Measurement
     from agent.sampling.facts import SamplingConditions
@@ -67,12 +68,17 @@ def measure(
         fail("give either a command after -- or --duration SECONDS", ExitCode.USAGE)
     relative_half_width = _share(tolerance)
     config = configuration(context)
-    code, measured, sampler = _run_measurement(config, command, duration or 0.0, relative_half_width, as_json=as_json)
+    code, measured, sampler, wall = _run_measurement(
+        config, command, duration or 0.0, relative_half_width, as_json=as_json
+    )
     if as_json:
-        print_json(document(measured, code if command else None, sampler))
+        found = document(measured, code if command else None, sampler)
+        print_json({**found, "modeled_wall": wall.document(measured.seconds) if wall else None})
     else:
         write = print_err if command else print_out
         write(measurement_text(measured))
+        if wall:
+            write(wall.text())
         for note in notes(measured):
             print_err(note)
         _show_throttling(sampler)
@@ -95,7 +101,8 @@ def _share(tolerance: str | None) -> float | None:
 
 def _run_measurement(
     config: Config, command: Sequence[str] | None, duration: float, tolerance: float | None, *, as_json: bool
-) -> tuple[int, Measurement, SamplingConditions]:
+) -> tuple[int, Measurement, SamplingConditions, WallEstimate | None]:
+    from agent.cli.wall_estimate import wall_estimate
     from agent.energy.measurement import enforce_tolerance, with_causes
     from agent.energy.measurement import measure as measured_between
     from agent.runtime.clock import Timebase
@@ -127,9 +134,10 @@ def _run_measurement(
             active_recording.wait_for_last_ticks()
             sampler, faults = active_recording.facts(), active_recording.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
-    measured = measured_between(pipeline.sink.series, start_ns, end_ns, list(pipeline.discovery.channels))
-    measured = with_causes(measured, faults)
-    return span.code, enforce_tolerance(measured, tolerance) if tolerance else measured, sampler
+    channels = list(pipeline.discovery.channels)
+    measured = with_causes(measured_between(pipeline.sink.series, start_ns, end_ns, channels), faults)
+    measured = enforce_tolerance(measured, tolerance) if tolerance else measured
+    return span.code, measured, sampler, wall_estimate(config, measured, channels)
 
 
 def power_probes(found: Discovery, config: Config) -> list[Probe]:

@@ -157,7 +157,19 @@ def _profile(
     log.configure("warning")
     signals = SignalRequests()
     request = ProfileRequest(
-        spec, engine, axes, plan, tariff, seed, limits, level, service.find_max, energy_from, needed.combinations
+        spec,
+        engine,
+        axes,
+        plan,
+        tariff,
+        seed,
+        limits,
+        level,
+        service.find_max,
+        energy_from,
+        needed.combinations,
+        options.ambient_celsius,
+        config.ambient,
     )
     try:
         if workload.check is not None and (needs := workload.check(spec, engine, request.points, limits)):

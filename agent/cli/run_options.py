@@ -114,6 +114,10 @@ class RunOptions:
     utilization: Annotated[
         float | None, real("Share of the measured rate that is in demand, above 0 and up to 1.", metavar="SHARE")
     ] = None
+    ambient_celsius: Annotated[
+        float | None,
+        real("Temperature of the room; by default that of the sensor in [sensors] ambient.", -60.0, 80.0, "CELSIUS"),
+    ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Measure even if other programs use half of the CPUs or more.")
     ] = False

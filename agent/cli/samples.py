@@ -80,7 +80,7 @@ def samples(
 
     form = Format.JSON if as_json else form
     run_id = _run_id(context, profile, since, until)
-    start_ns, end_ns = (0, 0) if run_id else _time_range(since or "1h", until)
+    start_ns, end_ns = (0, 0) if run_id else time_range(since or "1h", until)
     if form is Format.PARQUET:
         _check_parquet(output)
     with opened(context) as engine:
@@ -119,7 +119,8 @@ def _run(reader: Reader, run_id: str) -> tuple[int, int, tuple[Recording, ...]]:
     return run.started_ns, run.ended_ns + 1, tuple(each for each in found if each.id == run.recording)
 
 
-def _time_range(since: str, until: str | None) -> tuple[int, int]:
+def time_range(since: str, until: str | None) -> tuple[int, int]:
+    """Return start and end of a time in Unix nanoseconds; end the command if it is no time before now."""
     from agent.render.quantities import moment_ns
 
     now_ns = time.time_ns()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, variance
 from typing import TYPE_CHECKING
 
-from agent.profiling.analysis.statistics import t_beyond, t_quantile
+from agent.energy.student import t_beyond, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

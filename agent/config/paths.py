@@ -38,6 +38,12 @@ def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:
         raise ConfigError(f"{path}: it cannot be reached ({error.strerror}). Check the folders above it") from error
 
 
+def state_folder(database: str, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder of files about this host: that of a SQLite store, else the user's; None without a home."""
+    path = _file_of(database)
+    return Path(path).expanduser().parent if path else _user_folder(environment, "XDG_STATE_HOME", ".local/state")
+
+
 def _user_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path | None:
     """Return our folder in the user's; the specification ignores a relative path in the variable."""
     base = Path(environment.get(variable, ""))

@@ -37,7 +37,8 @@ class RetentionConfig:
 class Config:
     """All settings.
 
-    `exclude` names families, devices and domains that are not read. `periods` has the seconds between two reads of each
+    `exclude` names families, devices and domains that are not read. `ambient` is the device/domain of a temperature
+    sensor of the room, empty for none. `periods` has the seconds between two reads of each
     probe family that differs from `period_seconds`. `cpu_budget` is the share of one processor that sampling may use, 0
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
@@ -54,6 +55,7 @@ class Config:
     period_seconds: float = 1.0
     periods: tuple[tuple[str, float], ...] = ()
     exclude: tuple[str, ...] = ()
+    ambient: str = ""
     estimates: bool = True
     cpu_budget: float = CPU_BUDGET
     realtime: bool = True

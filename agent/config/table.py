@@ -96,6 +96,14 @@ TABLES = (
                 variable="INFEROMETER_EXCLUDE",
                 option="--exclude",
             ),
+            Setting(
+                "ambient",
+                types.TEXT,
+                _CONFIG.ambient,
+                'Device and domain of a temperature sensor of the room, such as "hwmon-room/temp1".',
+                "Profiles have its temperature; `profile --ambient-celsius` gives one without a sensor.",
+                default_text="no sensor",
+            ),
         ),
     ),
     Table(

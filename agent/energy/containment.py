@@ -59,7 +59,7 @@ def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple
 
 def contains(meter: Channel, channel: Channel, containers: Containment) -> bool:
     """Return whether `meter` includes the energy of `channel`: as the channel states, or by the kind of meter."""
-    if meter.place in containers.get(channel.place, ()):
+    if meter.place in {*channel.contained_in, *containers.get(channel.place, ())}:
         return _can_contain(meter, channel)
     if is_module(meter):
         return _module_contains(meter, channel)

@@ -46,9 +46,12 @@ _DEAD_SECONDS = 1.0
 _DEAD_SAMPLES = 10
 
 _COMPUTING = frozenset({Kind.CPU, *ACCELERATORS})
+UNFED = "what these rails do not feed"
+DUPLICATE = " (a duplicate of "
 _NOTHING = "the whole host: nothing here measures power"
 _KINDS_NAMED_BY = {"processors": frozenset({Kind.CPU}), "accelerators": ACCELERATORS, _NOTHING: _COMPUTING}
-_REST = ("board, disks, network and fans", "power supply losses")
+REST, LOSSES = "board, disks, network and fans", "power supply losses"
+_REST = (REST, LOSSES)
 
 
 class Boundary(StrEnum):
@@ -151,7 +154,7 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     """
     found = tuple(each for each in series if each.channel.metric in ENERGY_METRICS and _of_host((each.channel,)))
     others = tuple(channel for channel in devices if channel.metric not in ENERGY_METRICS)
-    silent = tuple(each.channel for each in found if _is_dead(each))
+    silent = tuple(each.channel for each in found if is_dead(each))
     if len(silent) == len(found):
         return coverage((*silent, *others))
     reporting = [each for each in found if each.channel not in silent]
@@ -160,7 +163,7 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     channels = [_with_duplicate_containers(channel, duplicates) for channel in (*active, *others)]
     covered = coverage(channels, [_with_duplicate_containers(channel, duplicates) for channel in silent])
     added = {channel.place for channel in covered.includes}
-    words = [f"{name_of(mine)} (a duplicate of {name_of(its)})" for mine, its in duplicates.items() if its in added]
+    words = [f"{name_of(mine)}{DUPLICATE}{name_of(its)})" for mine, its in duplicates.items() if its in added]
     return replace(covered, not_covered=(*words, *covered.not_covered))
 
 
@@ -170,7 +173,8 @@ def _with_duplicate_containers(channel: Channel, duplicates: Mapping[Key, Key]) 
     return replace(channel, contained_in=(*channel.contained_in, *outer)) if outer else channel
 
 
-def _is_dead(series: Series) -> bool:
+def is_dead(series: Series) -> bool:
+    """Return whether a sensor shows nothing: it has no samples, or it did not change over a while."""
     times, values = series.times_ns, series.values
     if not times:
         return True
@@ -193,11 +197,14 @@ def _feeds(meters: Sequence[Channel]) -> Coverage | None:
 
 
 def _wall(roots: Sequence[Channel]) -> Coverage | None:
-    """Return the total by a board's own wall meter; of several, which may measure the same power, one counts."""
+    """Return the total by a meter of the whole host; of several, which may measure the same power, one counts.
+
+    A plug or another external meter precedes the meter of a board, which may leave out a supply.
+    """
     meters = [channel for channel in roots if channel.domain == "wall" and channel.device.kind in BOARDS]
     if not meters:
         return None
-    meters.sort(key=lambda meter: meter.device.id)
+    meters.sort(key=lambda meter: (meter.device.kind is not Kind.HOST, meter.device.id))
     others = tuple(f"anything that {meter.device.id} measures beside {meters[0].device.id}" for meter in meters[1:])
     return Coverage(Boundary.WALL, (meters[0],), others)
 
@@ -209,13 +216,13 @@ def _supplies(roots: Sequence[Channel]) -> Coverage | None:
         return None
     if all(meter.domain == "wall" for meter in meters):
         return Coverage(Boundary.WALL, meters, ())
-    return Coverage(Boundary.NODE, meters, ("power supply losses",))
+    return Coverage(Boundary.NODE, meters, (LOSSES,))
 
 
 def _node(roots: Sequence[Channel]) -> Coverage | None:
     """Return the total by a board's meter of the whole system, behind the power supply."""
     meters = tuple(channel for channel in roots if channel.device.kind in BOARDS and channel.domain in _NODE)
-    return Coverage(Boundary.NODE, meters, ("power supply losses",)) if meters else None
+    return Coverage(Boundary.NODE, meters, (LOSSES,)) if meters else None
 
 
 def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Containment) -> Coverage | None:
@@ -232,7 +239,7 @@ def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Contain
     if cards and any(channel.device.kind is Kind.CPU for channel in parts):
         return _parts(parts, containers)
     unseen = tuple(f"{card.path}, if it is not wired to psys" for card in cards if card in roots)
-    return Coverage(Boundary.NODE, meters, (*unseen, "parts that are not wired to psys", "power supply losses"))
+    return Coverage(Boundary.NODE, meters, (*unseen, "parts that are not wired to psys", LOSSES))
 
 
 def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
@@ -248,7 +255,7 @@ def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
     if others and not any(is_of_processor(rail) for rail in rails):
         return _added(others)
     beside = [channel for channel in others if not any(contains(rail, channel, containers) for rail in rails)]
-    return Coverage(Boundary.COMPONENTS, (*rails, *beside), ("what these rails do not feed", *_REST))
+    return Coverage(Boundary.COMPONENTS, (*rails, *beside), (UNFED, *_REST))
 
 
 def _wholes(roots: Sequence[Channel], containers: Containment) -> list[Channel]:

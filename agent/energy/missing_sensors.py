@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from probes.model import Device
 
 
+UNMEASURED = " (nothing measures its power)"
+
+
 def missing_sensors(
     includes: Sequence[Channel],
     active: Sequence[Channel],
@@ -39,11 +42,7 @@ def devices_without_sensor(
     sensed = {channel.device.id for channel in channels if channel.metric in ENERGY_METRICS}
     devices = {channel.device.id: channel.device for channel in channels if channel.device.kind in kinds}
     bare = (device for device in devices.values() if device.id not in sensed)
-    return tuple(
-        f"{each.id} (nothing measures its power)"
-        for each in bare
-        if not _is_covered(each, channels, includes, containers)
-    )
+    return tuple(f"{each.id}{UNMEASURED}" for each in bare if not is_covered(each, channels, includes, containers))
 
 
 def _missing_channels(
@@ -71,7 +70,7 @@ def _is_like(channel: Channel, includes: Sequence[Channel]) -> bool:
     )
 
 
-def _is_covered(
+def is_covered(
     device: Device, channels: Sequence[Channel], includes: Sequence[Channel], containers: Containment
 ) -> bool:
     """Return whether the sum includes a device without a sensor of its own.

@@ -74,7 +74,7 @@ def build_document(
         engine=_engine(first),
         workload=_workload(first),
         devices=device_facts(samples.channels, sensors.coverage),
-        coverage=coverage_facts(sensors.coverage),
+        coverage=coverage_facts(sensors.coverage, samples.channels),
         host_state=HostState(None, None),
         sampler=None,
         baselines=(),

@@ -10,6 +10,8 @@ import msgspec
 
 from agent.host.records import CONDITION_METRICS, RunEnvironment
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
+from agent.profiling.analysis.layer_checks import check_layers
+from agent.profiling.analysis.meters import ambient, meter_facts
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.analysis.startup import derive_startup, with_models
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
@@ -113,7 +115,7 @@ def build_document(
             None if different else ready.computes_in,
         ),
         devices=device_facts(context.channels, sensors.coverage),
-        coverage=coverage_facts(sensors.coverage),
+        coverage=coverage_facts(sensors.coverage, context.channels),
         host_state=record.host_state,
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
@@ -123,6 +125,9 @@ def build_document(
         notes=(*_notes(request, context, record, sensors, points), *context.warnings),
         sustainable_rate=record.sustainable_rate,
         startup=derive_startup(windows, sensors),
+        cross_checks=check_layers(windows, sensors),
+        meters=meter_facts(context.channels),
+        ambient=ambient(request.ambient_celsius, request.ambient_sensor, found),
     )
 
 

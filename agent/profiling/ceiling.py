@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.profiling.records import Ceiling
+from agent.profiling.run_facts import Ceiling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -50,7 +50,8 @@ class ProfileRequest:
     `order_seed` is the seed of the order in which the points are measured. `level` is the service level of a load on a
     server; with `find_max` the run searches for the highest rate that meets it, from the one point of the request.
     `energy_from` is the URL of the service that measures the server's host, empty for this host. `combinations` are the
-    values of some parameters that the points must have together, empty for all combinations.
+    values of some parameters that the points must have together, empty for all combinations. `ambient_celsius` is the
+    given temperature of the room, `ambient_sensor` the device/domain of a sensor of it.
     """
 
     spec: Spec
@@ -64,6 +65,8 @@ class ProfileRequest:
     find_max: bool = False
     energy_from: str = ""
     combinations: tuple[Point, ...] = ()
+    ambient_celsius: float | None = None
+    ambient_sensor: str = ""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -124,10 +127,10 @@ class RunContext:
 
     @property
     def channels(self) -> list[Channel]:
-        """All channels of the host that runs the workload, with their calibration."""
+        """All channels of the host that runs the workload, with their calibration, and those of unreadable devices."""
         if self.is_elsewhere:
             return []
-        return [channel for layout in self.layouts for channel in layout.channels]
+        return [*(channel for layout in self.layouts for channel in layout.channels), *self.discovery.stand_ins]
 
     def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
         """Return the samples of this run, with the calibration at its start.

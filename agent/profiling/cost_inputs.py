@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.cost.token_split import Lengths, SplitInputs
 from agent.cost.uncertain import MachineInputs, UncertainAmount
-from agent.profiling.analysis.statistics import t_quantile
+from agent.energy.student import t_quantile
 from agent.profiling.pricing import lower_loads, met_share, point_cost
 
 if TYPE_CHECKING:

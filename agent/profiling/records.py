@@ -15,8 +15,16 @@ from agent.cost.interval import Interval  # noqa: TC001
 from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
 from agent.energy.provenance import Provenance  # noqa: TC001
-from agent.profiling.device_facts import CoverageFacts, DeviceFacts  # noqa: TC001
+from agent.profiling.device_facts import (  # noqa: TC001
+    CoverageFacts,
+    DeviceFacts,
+    LayerCheck,
+    ModeledWall,
+    WallModel,
+)
+from agent.profiling.meter_facts import Ambient, MeterFacts  # noqa: TC001
 from agent.profiling.run_facts import (  # noqa: TC001
+    Ceiling,
     CheckResult,
     Conditions,
     Convergence,
@@ -36,7 +44,7 @@ from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.model_record import Agreement  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "2.3"
+SCHEMA_VERSION = "2.4"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,6 +205,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one, as no whole request ran then. `serving` is None unless the workload sends requests to a server.
     `reported` are the own figures of the tool whose results were imported, one for each repeat. `model` is None if all
     points have the same model, which is that of the document. `work` has the phases whose work is counted.
+    `modeled_wall` is None without a wall factor, and outside of the powers that it was learned for.
     """
 
     name: str
@@ -224,6 +233,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reported: tuple[ToolReport, ...] = ()
     model: PointModel | None = None
     work: tuple[PhaseWork, ...] = ()
+    modeled_wall: ModeledWall | None = None
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -247,22 +257,12 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensors: tuple[IdlePower, ...]
 
 
-class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The highest measured rates of a device of this host, from the newest stored profiles of `gemm` and `stream`."""
-
-    precision: str
-    device: str
-    operations_per_second: float
-    bytes_per_second: float
-    gemm_profile: str
-    stream_profile: str
-
-
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number.
 
     `sustainable_rate` is None unless the run searched for it. `startup` is None unless the run loaded the model or
-    started its server. `ceilings` are those that points are compared with.
+    started its server. `ceilings` are those that points are compared with. `cross_checks` compare the meters of the
+    host with the sensors below them, the outermost meter first.
     """
 
     schema: Literal["inferometer.profile"]
@@ -287,3 +287,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sustainable_rate: SustainableRate | None = None
     startup: Startup | None = None
     ceilings: tuple[Ceiling, ...] = ()
+    cross_checks: tuple[LayerCheck, ...] = ()
+    wall_model: WallModel | None = None
+    meters: tuple[MeterFacts, ...] = ()
+    ambient: Ambient | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.profiling.ceiling import ceilings, device_of
-from agent.profiling.records import Ceiling  # noqa: TC001  msgspec resolves the annotations
+from agent.profiling.run_facts import Ceiling  # noqa: TC001  msgspec resolves the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

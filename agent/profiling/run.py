@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.config.paths import state_folder
 from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.inventory import describe_host
 from agent.host.settings import PowerLimits
@@ -24,6 +25,7 @@ from agent.profiling.run_facts import HostState
 from agent.profiling.run_store import RunStore, open_run_database
 from agent.profiling.service import baselines, place_notes, server_of
 from agent.profiling.stopping import StoppingRule
+from agent.profiling.stored_wall import with_stored_wall
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.runtime.console import print_err
@@ -92,7 +94,7 @@ def run(
     with ExitStack() as stack:
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
-        config = config if policy.stored else replace(config, database=str(engine.url.database))
+        in_use = config if policy.stored else replace(config, database=str(engine.url.database))
         remote, writer, timebase = remote_host(request), Writer(engine), Timebase.now()
         host = remote.host if remote else describe_host(config.roots)
         run_store, server = RunStore(writer), server_of(request, config)
@@ -109,7 +111,7 @@ def run(
                 realtime=config.realtime,
             )
         )
-        context = describe_context(config, host, pipeline, engine, server, remote)
+        context = describe_context(in_use, host, pipeline, engine, server, remote)
         stored_in = display(engine.url) if policy.stored else None
         for note in place_notes(server, remote):
             progress.note(note if remote else f"warning: {note}")
@@ -124,20 +126,23 @@ def run(
             return RunResult("", None, stored_in, interrupted=True)
         request = plan_run(request, context, progress)
         record = _record(request, context, pipeline, progress, signals)
-        return _result(request, context, record, run_store, stored_in)
+        result = _result(request, context, record, run_store, state_folder(config.database))
+        return replace(result, database=stored_in)
 
 
 def _result(
-    request: ProfileRequest, context: RunContext, record: RunRecord, run_store: RunStore, stored_in: str | None
+    request: ProfileRequest, context: RunContext, record: RunRecord, run_store: RunStore, folder: Path | None
 ) -> RunResult:
+    """Return the result of a run, without its database; `folder` has the wall factor of this host."""
     interrupted = record.run.status is RunStatus.INTERRUPTED
     created_ns = context.timebase.now_ns()
     document = build_document(request, context, record, _samples(context, record, run_store), created_ns)
     if document is None:
-        return RunResult("", None, stored_in, interrupted, record.failure, run_store.store_error)
-    text = to_json(with_ceilings(document, _stored_ceilings(context, run_store)))
+        return RunResult("", None, None, interrupted, record.failure, run_store.store_error)
+    document = with_ceilings(document, _stored_ceilings(context, run_store))
+    text = to_json(with_stored_wall(document, context, folder))
     run_store.save_profile(Profile(record.run.id, record.run.id, created_ns, request.spec.workload, text))
-    return RunResult(text, json.loads(text), stored_in, interrupted, record.failure, run_store.store_error, record.lost)
+    return RunResult(text, json.loads(text), None, interrupted, record.failure, run_store.store_error, record.lost)
 
 
 def _stored_ceilings(context: RunContext, run_store: RunStore) -> Iterator[dict[str, Any]]:

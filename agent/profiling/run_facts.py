@@ -120,6 +120,17 @@ class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     computes_in: str | None = None
 
 
+class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The highest measured rates of a device of this host, from the newest stored profiles of `gemm` and `stream`."""
+
+    precision: str
+    device: str
+    operations_per_second: float
+    bytes_per_second: float
+    gemm_profile: str
+    stream_profile: str
+
+
 class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The measured machine; `id` survives reboots, `boot_id` does not."""
 

@@ -6,11 +6,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from agent.energy.counted_sensors import coverage
-from agent.render.tables import percent
+from agent.energy.parts import Part, PartState, parts
+from agent.render.tables import percent, wrapped
 from probes.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agent.energy.counted_sensors import Coverage
     from agent.host.observation import Observation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 100
 _MIN_COLUMN_WIDTH = 30
+_STATE_WIDTH = 13
 _DEAD = "why:    the counter is frozen, so it measures nothing; `inferometer doctor` has the remedy"
 _HANGING = "why:    the driver or the device hangs; `inferometer doctor` has the remedy"
 _CONSTANT = "note:   a steady load or a device at rest may have a constant power"
@@ -44,6 +46,15 @@ def document(found: Discovery, observed: Observation) -> dict[str, Any]:
             "boundary": covered.boundary.value,
             "includes": [{"device": channel.device.id, "domain": channel.domain} for channel in covered.includes],
             "not_covered": list(covered.not_covered),
+            "parts": [
+                {
+                    "name": part.name,
+                    "kind": part.kind.value,
+                    "state": part.state.value,
+                    "sensors": [{"device": device, "domain": domain} for device, domain in part.sensors],
+                }
+                for part in parts(covered, found.channels)
+            ],
         },
         "unreadable": [_problem(each) for each in found.problems if each.is_unreadable],
         "notes": [_problem(each) for each in found.problems if not each.is_unreadable],
@@ -102,6 +113,24 @@ def _lines(found: Discovery, observed: Observation) -> Iterator[str]:
     added = ", ".join(channel.path for channel in covered.includes) or "nothing"
     yield f"\ntotal: boundary {covered.boundary}: {added}"
     yield f"not covered: {'; '.join(covered.not_covered) or 'nothing'}"
+    yield from _part_lines(covered, found.channels)
+
+
+def _part_lines(covered: Coverage, channels: Sequence[Channel]) -> Iterator[str]:
+    """Yield the parts of each state in one paragraph; a contained part has its meter."""
+    rows = parts(covered, channels)
+    names = {channel.device.id: channel.device.name for channel in channels}
+    for state in PartState:
+        own = [_part_text(part, names) for part in rows if part.state is state]
+        if own:
+            yield wrapped("; ".join(own), _COLUMNS, _STATE_WIDTH, f"{state.value}:")
+
+
+def _part_text(part: Part, names: Mapping[str, str]) -> str:
+    if part.state is PartState.MISSING:
+        return f"{part.name} ({names[part.name]})" if names.get(part.name) else part.name
+    inside = ", ".join("/".join(place) for place in part.sensors)
+    return f"{part.name} in {inside}" if part.state is PartState.CONTAINED else part.name
 
 
 def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.render.crosscheck_text import fault_lines
 from agent.render.tables import wrapped
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def profile_warnings(document: Mapping[str, Any], width: int) -> str:
 def warning_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the failed checks, then the notes, each as a paragraph."""
     advice = IMPORT_ADVICE if document["plan"]["mode"] == "imported" else ADVICE
+    yield from fault_lines(document.get("cross_checks", ()))
     yield from _failed_checks(document["points"], advice)
     yield from (f"Note: {note}" for note in document["notes"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.profiling.analysis.background import MAX_OTHER_SHARE
+from agent.render.crosscheck_text import layer_lines
 from agent.render.figures import figure, unmeasured_reason
 from agent.render.serving_tables import client_text
 from agent.render.tables import number, percent, wrapped
@@ -34,11 +35,16 @@ def details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Engine", _engine(engine)
     yield "Startup", _startup(document.get("startup"))
     yield "Energy", _coverage(document)
+    for text in layer_lines(document.get("cross_checks", ())):
+        yield "Cross-check", text
+    yield "Wall", _modeled_wall(document)
     for text in _idle(document["baselines"]):
         yield "Idle", text
     states = [point["conditions"] for point in document["points"]]
     yield "Client", client_text(document["points"])
     yield "Other load", _other_load(states, host["logical_cpus"])
+    yield "Meters", "; ".join(_meter(each) for each in document.get("meters", ()))
+    yield "Room", _ambient(document.get("ambient"))
     yield "Temperature", _temperature(states, document["host_state"])
 
 
@@ -81,6 +87,35 @@ def _idle(baselines: Sequence[_Json]) -> Iterator[str]:
         if known:
             powers = ", ".join(f"{figure(each['watts'], 'W')} {each['when']} the run" for each in known)
             yield f"{powers}, {words}, {known[0]['watts']['source']}"
+
+
+def _meter(meter: _Json) -> str:
+    """Return a meter with the facts that are stated about it."""
+    names = ("model", "accuracy_class", "range", "serial", "calibration_date")
+    facts = ", ".join(f"{name.replace('_', ' ')} {meter[name]}" for name in names if meter[name])
+    return f"{meter['device']} ({meter['kind']}){': ' if facts else ''}{facts}"
+
+
+def _ambient(ambient: _Json | None) -> str:
+    if ambient is None:
+        return ""
+    if ambient["source"] == "given":
+        return f"{ambient['mean_celsius']:g} °C, given"
+    ends = f"{ambient['lowest_celsius']:.1f} to {ambient['highest_celsius']:.1f} °C"
+    return f"{ambient['mean_celsius']:.1f} °C ({ends}) by {ambient['sensor']}"
+
+
+def _modeled_wall(document: Mapping[str, Any]) -> str:
+    """Return the modeled energy and power at the wall of each point, empty without a wall factor."""
+    model = document.get("wall_model")
+    points = [(each["name"], wall) for each in document["points"] if (wall := each.get("modeled_wall"))]
+    if not model or not points:
+        return ""
+    figures = (
+        f"{name} {figure(wall['joules_per_inference'], 'J')} per inference, {figure(wall['mean_watts'], 'W')}"
+        for name, wall in points
+    )
+    return f"{'; '.join(figures)}: estimated at the wall by the factor learned on {model['learned']}"
 
 
 def _other_load(states: Sequence[_Json], logical_cpus: int | None) -> str:

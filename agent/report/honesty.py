@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.render.crosscheck_text import layer_lines
 from agent.render.profile_warnings import warning_lines
 from agent.render.tables import number, percent
 
@@ -25,6 +26,7 @@ def origins(view: View) -> list[tuple[str, list[str]]]:
         "Given by the user": list(_given(document)),
         "Assumed": list(_assumed(document)),
         "Not covered": list(_not_covered(document)),
+        "Cross-check": list(layer_lines(view.plain["cross_checks"])),
         "Warnings": list(warning_lines(view.plain)),
     }
     return [(heading, lines or [_NOTHING]) for heading, lines in found.items()]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from agent.report.chart import Axis, Chart, Line, series_color
 
 if TYPE_CHECKING:
-    from agent.profiling.records import Ceiling
     from agent.profiling.roofline import Roofline
+    from agent.profiling.run_facts import Ceiling
 
 _GIGA = 1e-9
 _BESIDE = 8.0

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.cost.lines import capital_per_hour
-from agent.energy.counted_sensors import best_series, cover
+from agent.energy.bounds import Energy
+from agent.energy.counted_sensors import Boundary, best_series, cover
 from agent.energy.provenance import provenance
+from agent.energy.wall_factor import WallFactorError
 from agent.runtime.logs import get_logger
 from agent.sampling.channel_energy import ChannelEnergy, Key, channel_energies
 from probes.model import ENERGY_METRICS, Source
 from store.records import Total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.cost.tariff import Tariff
-    from agent.energy.counted_sensors import Boundary, Coverage
+    from agent.energy.counted_sensors import Coverage
+    from agent.energy.wall_factor import AppliedFactor
     from agent.sampling.channel_energy import ChannelJoules
     from agent.sampling.counter_accumulator import CounterAccumulator, Totals
     from probes.model import Channel
@@ -37,6 +40,8 @@ FIRST_CHOICE_SECONDS = 180.0
 CHOICE_SECONDS = 60.0
 _JOULES_PER_KWH = 3.6e6
 _SECONDS_PER_HOUR = 3600
+_WATTS_SECONDS = 1.0
+"""The time over which the power of a channel is a mean."""
 _PROBE, _COST = "host", "cost"
 
 logger = get_logger("host_total")
@@ -47,7 +52,8 @@ class HostReading:
     """The host's totals at `at_ns` (Unix time): joules since the first start, watts over the last second or more.
 
     `watts` is None before two readings of every counted counter. `cost` is in the tariff's currency, None without a
-    price. `stale_ns` is the age from which the reading is no longer exported.
+    price. `stale_ns` is the age from which the reading is no longer exported. `modeled_wall` is the power at the wall
+    in watts with its bounds, by a wall factor; None without one.
     """
 
     boundary: Boundary
@@ -60,6 +66,7 @@ class HostReading:
     currency: str
     at_ns: int
     stale_ns: int
+    modeled_wall: Energy | None = None
 
 
 class HostTotal:
@@ -67,7 +74,7 @@ class HostTotal:
 
     Each pair of boundary and source has its own total, so that no series contains joules of another one. `store_ticks`
     runs in the recorder's thread; any thread may read `reading` and `channels`, the joules of every channel of energy
-    or power, and call `watts_and_joules`.
+    or power, and call `watts_and_joules`. `wall_factor` models the power at the wall, beside the total.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class HostTotal:
     ) -> None:
         self.reading: HostReading | None = None
         self.channels: tuple[ChannelJoules, ...] = ()
+        self.wall_factor: AppliedFactor | None = None
         self._host = host
         self._tariff = tariff
         self._capital = (capital_per_hour(tariff) or 0.0) / _SECONDS_PER_HOUR if tariff else 0.0
@@ -192,19 +200,30 @@ class HostTotal:
         latest = [each.latest for each in self._included if each.latest and now_ns - each.latest[0] <= each.stale_ns]
         if len(latest) < len(self._included):
             return None
-        watts = [each.watts() for each in self._included]
+        watts = {each.channel: power for each in self._included if (power := each.watts()) is not None}
+        total = math.fsum(watts.values()) if len(watts) == len(self._included) else None
         return HostReading(
             covered.boundary,
             source,
             covered.includes,
             covered.not_covered,
             joules,
-            None if None in watts else math.fsum(each for each in watts if each is not None),
+            total,
             cost,
             self._currency,
             min(at_ns for at_ns, _ in latest),
             max(each.stale_ns for each in self._included),
+            None if total is None else self._modeled(covered, total, watts),
         )
+
+    def _modeled(self, covered: Coverage, total: float, watts: Mapping[Channel, float]) -> Energy | None:
+        """Return the modeled power at the wall; None without a factor that holds, or if the total is at the wall."""
+        if self.wall_factor is None or covered.boundary is Boundary.WALL:
+            return None
+        try:
+            return self.wall_factor.power(Energy(total, total, total), watts, _WATTS_SECONDS)
+        except WallFactorError:
+            return None
 
     @property
     def _currency(self) -> str:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.profiling.analysis.statistics import summarize, t_quantile
+from agent.energy.student import t_quantile
+from agent.profiling.analysis.statistics import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.energy.parts import parts
 from agent.energy.provenance import provenance
-from agent.profiling.device_facts import CoverageFacts, DeviceFacts, IncludedSensor, SensorFacts
+from agent.profiling.device_facts import CoverageFacts, DeviceFacts, IncludedSensor, PartFacts, SensorFacts
 from agent.profiling.document.impossible import impossible_figures
 from agent.profiling.records import Document
 from agent.profiling.run_facts import HostFacts
@@ -76,14 +77,18 @@ def _sensor(channel: Channel, *, in_total: bool) -> SensorFacts:
     )
 
 
-def coverage_facts(coverage: Coverage) -> CoverageFacts:
-    """Return the coverage of the total for the document."""
+def coverage_facts(coverage: Coverage, channels: Iterable[Channel]) -> CoverageFacts:
+    """Return the coverage of the total for the document, with the parts of the host behind all of its channels."""
     return CoverageFacts(
         coverage.boundary,
         tuple(IncludedSensor(*channel.place) for channel in coverage.includes),
         coverage.not_covered,
         provenance(coverage.includes) if coverage.includes else None,
         max((channel.uncertainty for channel in coverage.includes), default=0.0) or None,
+        tuple(
+            PartFacts(each.name, each.kind, each.state, tuple(IncludedSensor(*place) for place in each.sensors))
+            for each in parts(coverage, channels)
+        ),
     )
 
 

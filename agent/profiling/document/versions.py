@@ -54,7 +54,7 @@ _PER = {
 }
 
 
-_EARLIER = {"2.0", "2.1", "2.2"}
+_EARLIER = {"2.0", "2.1", "2.2", "2.3"}
 _NO_TARIFF: _Json = json.loads(msgspec.json.encode(Tariff()))
 _TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 
@@ -99,6 +99,7 @@ def _completed(document: _Json) -> _Json:
             "reported": point.get("reported", []),
             "model": point.get("model"),
             "work": point.get("work", []),
+            "modeled_wall": point.get("modeled_wall"),
             "convergence": {"correlation": None, "equivalent_to": None, **point["convergence"]},
             "conditions": {"start_power_limits_watts": {}, "end_power_limits_watts": {}, **point["conditions"]},
             "energy": point["energy"] and _completed_energy(point["energy"]),
@@ -113,11 +114,12 @@ def _completed(document: _Json) -> _Json:
         "schema_version": version,
         "points": points,
         "plan": {"equivalence": None, **document["plan"]},
+        "coverage": {"parts": [], **document["coverage"]},
         "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
         "workload": {"computes_in": None, **document["workload"]},
         "sustainable_rate": rate,
-        "startup": document.get("startup"),
-        "ceilings": document.get("ceilings", []),
+        **{name: document.get(name) for name in ("startup", "wall_model", "ambient")},
+        **{name: document.get(name, []) for name in ("ceilings", "cross_checks", "meters")},
         "tariff": tariff and {**_NO_TARIFF, **tariff},
     }
 

@@ -158,8 +158,12 @@ def test_devices_marks_the_sensors_of_the_total_and_names_its_boundary(tmp_path:
     text = call(tmp_path, *line).stdout
     assert [row.split()[1] for row in text.splitlines() if row.startswith("+ ")] == ["psys"]
     ending = "total: boundary node: psys/psys\nnot covered: parts that are not wired to psys; power supply losses\n"
-    assert text.endswith(f"\n\n{ending}")
+    assert f"\n\n{ending}" in text
+    assert "contained:   package-0 in psys/psys; package-1 in psys/psys; memory in psys/psys; board, disks" in text
+    assert text.splitlines()[-1].startswith("missing:     power supply losses; parts that are not wired to psys")
     found = json.loads(call(tmp_path, *line, "--json").stdout)
+    states = {part["name"]: part["state"] for part in found["total"].pop("parts")}
+    assert (states["package-0"], states["power supply losses"]) == ("contained", "missing")
     assert found["total"] == {
         "boundary": "node",
         "includes": [{"device": "psys", "domain": "psys"}],

@@ -21,7 +21,7 @@ from agent.comparison.significance import (
     welch_ratio,
 )
 from agent.cost.interval import Interval
-from agent.profiling.analysis.statistics import t_beyond
+from agent.energy.student import t_beyond
 
 SLOW = (10.0, 10.4, 9.8)
 FAST = (5.0, 5.1, 4.9, 5.2)

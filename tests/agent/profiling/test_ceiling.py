@@ -10,8 +10,9 @@ from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.cost.interval import Interval
 from agent.profiling.ceiling import ceilings, device_of, share, with_ceilings
-from agent.profiling.records import Ceiling, Document, PhaseWork
+from agent.profiling.records import Document, PhaseWork
 from agent.profiling.roofline import devices, roofline
+from agent.profiling.run_facts import Ceiling
 from agent.render.roofline_text import roofline_text
 from profile_documents import example
 

@@ -11,6 +11,7 @@ import pytest
 from agent.cost.tariff import Tariff
 from agent.cost.time_of_day import PricePeriod
 from agent.energy.counted_sensors import Boundary
+from agent.energy.wall_factor import AppliedFactor, WallFactor
 from agent.runtime.clock import Timebase
 from agent.sampling.counter_accumulator import CounterAccumulator, Totals
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
@@ -268,3 +269,34 @@ def test_the_power_of_a_counter_and_the_energy_of_a_gauge_are_given_by_channel()
     assert service.host.watts_and_joules(PACKAGE.key) == (pytest.approx(100), pytest.approx(1500))
     assert service.host.watts_and_joules(BOARD.key) == (300, pytest.approx(300 * 4))
     assert service.host.watts_and_joules(DRAM.key) == (None, None)
+
+
+def test_a_wall_factor_models_the_wall_beside_the_total_while_its_sensors_are_counted() -> None:
+    factor = WallFactor(
+        1.1, 40.0, 12, 60.0, 0.0, 200.0, 9000.0, 2.0, {"total": (90.0, 300.0), "processors": (90.0, 300.0)}
+    )
+    service = Service(PACKAGE, DRAM)
+    service.host.wall_factor = AppliedFactor(factor, frozenset({"package-0/package", "package-0/dram"}))
+    service.run(30, constant(100, 10))
+    reading = service.host.reading
+    assert reading is not None
+    assert reading.watts == pytest.approx(110)
+    assert reading.modeled_wall is not None
+    assert reading.modeled_wall.joules == pytest.approx(40 + 1.1 * 110)
+    assert reading.modeled_wall.upper - reading.modeled_wall.lower == pytest.approx(4)
+    service.host.wall_factor = AppliedFactor(factor, frozenset({"package-0/package"}))
+    service.run(5, constant(100, 10))
+    assert service.host.reading is not None
+    assert service.host.reading.modeled_wall is None
+
+
+def test_no_wall_is_modeled_if_a_meter_measures_it() -> None:
+    factor = WallFactor(1.1, 40.0, 12, 60.0, 0.0, 200.0, 9000.0, 2.0, {"total": (90.0, 300.0), "host": (90.0, 300.0)})
+    service = Service(
+        Channel(Device("meter-desk", Kind.HOST), "wall", "energy_joules", refresh_seconds=0.001, max_plausible=9e3)
+    )
+    service.host.wall_factor = AppliedFactor(factor, frozenset({"meter-desk/wall"}))
+    service.run(30, constant(200))
+    assert service.host.reading is not None
+    assert service.host.reading.boundary is Boundary.WALL
+    assert service.host.reading.modeled_wall is None

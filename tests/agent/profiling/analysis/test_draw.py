@@ -9,9 +9,9 @@ import pytest
 
 from agent.cost.tariff import Tariff
 from agent.energy.measurement import measure
+from agent.energy.student import t_quantile
 from agent.host.records import GpuLoad, HostLoad
 from agent.profiling.analysis.draw import derive_draw
-from agent.profiling.analysis.statistics import t_quantile
 from simulated import SECOND
 from synthetic_run import GPU, PACKAGE, power_steps, read
 

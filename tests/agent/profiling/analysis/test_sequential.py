@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.energy.student import t_quantile
 from agent.profiling.analysis.precision import half_width, is_converged, sequential_half_width
 from agent.profiling.analysis.sequential import (
     ASSUMED_CORRELATION,
@@ -23,7 +24,7 @@ from agent.profiling.analysis.sequential import (
     relative_half_width,
     widening,
 )
-from agent.profiling.analysis.statistics import summarize, t_quantile
+from agent.profiling.analysis.statistics import summarize
 
 RUNS = 200
 TOLERANCE = 0.02

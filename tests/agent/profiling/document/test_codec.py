@@ -48,7 +48,7 @@ def document(found, windows=WINDOWS, tariff=TARIFF, run_environment=NOTHING_KNOW
         engine=EngineFacts("onnxruntime", "1.20", "CPU", None),
         workload=WorkloadFacts("transformer", {"layers": 2, "model": None}, "fp32", 10, 40, None),
         devices=device_facts([each.channel for each in found.series], found.coverage),
-        coverage=coverage_facts(found.coverage),
+        coverage=coverage_facts(found.coverage, ()),
         host_state=HostState(HostSettings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None),
         sampler=SamplingConditions("fifo", 1, 3, None, 0, 3),
         baselines=derive_baselines(windows, found),
@@ -75,6 +75,12 @@ def test_a_whole_profile_fits_the_schema_and_reads_back():
 
 def test_a_profile_without_sensors_or_prices_fits_as_well():
     parsed = json.loads(to_json(document(sensors(), tariff=None)))
+    parts = parsed["coverage"].pop("parts")
+    assert {(part["name"], part["state"]) for part in parts} == {
+        ("memory", "missing"),
+        ("board, disks, network and fans", "missing"),
+        ("power supply losses", "missing"),
+    }
     assert parsed["coverage"] == {
         "boundary": "none",
         "includes": [],
@@ -127,9 +133,9 @@ def test_a_channel_that_two_probes_read_is_one_sensor():
 
 
 def test_coverage_states_the_uncertainty_of_its_widest_estimate():
-    assert coverage_facts(coverage([MODEL, GPU])).relative_uncertainty == 0.5
-    assert coverage_facts(coverage([MODEL, GPU])).source is Provenance.MIXED
-    assert coverage_facts(coverage([GPU])).relative_uncertainty is None
+    assert coverage_facts(coverage([MODEL, GPU]), [MODEL, GPU]).relative_uncertainty == 0.5
+    assert coverage_facts(coverage([MODEL, GPU]), [MODEL, GPU]).source is Provenance.MIXED
+    assert coverage_facts(coverage([GPU]), [GPU]).relative_uncertainty is None
 
 
 def test_the_schema_on_disk_matches_the_records():
