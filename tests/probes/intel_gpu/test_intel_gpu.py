@@ -150,7 +150,7 @@ def test_the_processes_on_a_card_have_their_shares_of_its_time(xe, tmp_path):
     before_us = time.time_ns() // 1000
     first = probe.gpu_processes(before_us - 1_000_000)
     assert (first.programs, first.shares) == ({4242}, None)
-    await_true(lambda: time.time_ns() // 1000 - before_us > 100_000)
+    await_true(lambda: time.time_ns() // 1000 - before_us > 500_000)
     write(process / "fdinfo/5", CLIENT.format(1500, 10000))
     assert probe.gpu_processes(before_us).shares == {4242: 0.25}
     write(status, "suspended")
