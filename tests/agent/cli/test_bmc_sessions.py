@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import finish, run, started
-from redfish_server import FINGERPRINT, ROOT, Bmc, await_no_sessions, mockup
+from redfish_server import FINGERPRINT, ROOT, Bmc, await_no_sessions, chassis, link, mockup, service
+from trees import copy_tree
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def bmc() -> Iterator[Bmc]:
         yield server
 
 
-@pytest.fixture
-def config(bmc: Bmc, tmp_path: Path) -> Path:
+def configuration(bmc: Bmc, tmp_path: Path) -> Path:
     meter = bmc.meter(tmp_path)
     file = tmp_path / "config.toml"
     file.write_text(
@@ -36,6 +36,11 @@ def config(bmc: Bmc, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def config(bmc: Bmc, tmp_path: Path) -> Path:
+    return configuration(bmc, tmp_path)
+
+
 def test_devices_shows_the_bmc_as_the_total_and_leaves_no_session(bmc: Bmc, config: Path, tmp_path: Path) -> None:
     result = run(tmp_path, "devices", "--config", config, "--json")
     assert result.returncode == 0, result.stderr
@@ -43,6 +48,21 @@ def test_devices_shows_the_bmc_as_the_total_and_leaves_no_session(bmc: Bmc, conf
     assert total["boundary"] == "wall"
     assert bmc.opened == 1
     assert not bmc.sessions
+
+
+def test_the_bmc_is_the_total_of_a_server_whose_sockets_and_baseboard_have_sensors(tmp_path: Path) -> None:
+    host = chassis("DGX", ChassisType="RackMount", Links={"ComputerSystems": [link(f"{ROOT}/Systems/DGX")]})
+    board = chassis("HGX_Chassis_0", ChassisType="Module")
+    with Bmc(service(host, board, watts={"DGX": 5200, "HGX_Chassis_0": 3000})) as bmc:
+        file = configuration(bmc, tmp_path)
+        sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
+        result = run(tmp_path, "devices", "--config", file, "--path.sysfs", sysfs, "--json")
+        assert result.returncode == 0, result.stderr
+        document = json.loads(result.stdout)
+        channels = [(device["device"], each) for device in document["devices"] for each in device["channels"]]
+        assert {(device, each["domain"]) for device, each in channels if each["counted"]} == {("meter-bmc", "wall")}
+        assert {"wall", "hgx_chassis_0", "package", "dram"} <= {each["domain"] for _, each in channels}
+        assert not bmc.sessions
 
 
 def test_measure_integrates_the_power_of_the_bmc(bmc: Bmc, config: Path, tmp_path: Path) -> None:
