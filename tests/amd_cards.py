@@ -139,7 +139,7 @@ STRUCTURES = {
     (3, 0): _V3_0,
 }
 """The fields of every format after its header, in the order of the kernel's kgd_pp_interface.h."""
-MI300X, MI350X, MI210, RADEON, STRIX = 0x74A1, 0x75A0, 0x740F, 0x744C, 0x150E
+MI300X, MI300A, MI350X, MI210, RADEON, STRIX = 0x74A1, 0x74A0, 0x75A0, 0x740F, 0x744C, 0x150E
 JOULE = 65536
 
 

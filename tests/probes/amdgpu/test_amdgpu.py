@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amd_cards import JOULE, MI210, MI350X, RADEON, STRIX, instinct, metrics_table, pci_card, ppt
+from amd_cards import JOULE, MI210, MI300A, MI350X, RADEON, STRIX, instinct, metrics_table, pci_card, ppt
 from hwmon_readings import channel, outer, readings
 from probes.amdgpu import discover, discovery
 from probes.amdgpu.metrics_table import decode
@@ -182,6 +182,13 @@ def test_the_power_of_an_apu_without_hwmon_is_that_of_its_socket(tmp_path, found
     (probe,) = found().probes
     assert outer(probe, "socket") == (("package-0", "package"),)
     assert probe.read(0) == [17.123]
+
+
+def test_the_energy_of_an_mi300a_is_that_of_its_socket(tmp_path, found):
+    instinct(tmp_path, FIRST, MI300A, joules=70)
+    (probe,) = found().probes
+    assert outer(probe, "socket", "energy_joules") == ()
+    assert readings(probe)[FIRST, "socket", "energy_joules"] == 70.0
 
 
 def test_a_card_split_into_partitions_is_read_once(tmp_path, found):
