@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from probes.nvml.library import Gpu
     from probes.nvml.queries import GpuInfo
 
-INTERVAL_NS = 200_000_000
-"""The least time between two samples: NVIDIA's 100 ms, below which an H200 shows 0, and as much for a late read."""
 REFRESH_SECONDS = 0.5
 METHOD = "mean between samples"
 BY_ACTIVITY, BY_SLICES = "busy shares of the instances", "slices of the instances"
@@ -167,7 +165,7 @@ def _counted(gpu: Gpu, sensors: tuple[Sensor, ...], counters: PerformanceCounter
             counters.close()
     if not found:
         return []
-    return [SensorQuery(sensors, counters.percents, seldom=True, interval_ns=INTERVAL_NS, close=counters.close)]
+    return [SensorQuery(sensors, counters.percents, seldom=True, close=counters.close)]
 
 
 def _counts(gpu: Gpu) -> bool:

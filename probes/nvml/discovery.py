@@ -18,7 +18,7 @@ from probes.model import ENERGY_METRICS, Channel, Device, DiscoveryResult, Kind,
 from probes.nvml.activity import attribution
 from probes.nvml.jetson import find_gpu, load_query
 from probes.nvml.library import AbsentError, ForbiddenError, Gpu, Session, open_session
-from probes.nvml.probe import NvmlProbe, QueryProbe, probe_name
+from probes.nvml.probe import ActivityProbe, NvmlProbe, QueryProbe, probe_name
 from probes.nvml.queries import GpuInfo, SensorQuery
 from probes.nvml.sensors import SCOPE_MODULE, find_queries, power_fields
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -88,8 +88,9 @@ class _Search:
                 raise _refusal(gpu.gpu)
             for probe in self._probes(gpu, self._selected_queries(gpu, queries)):
                 probes.append(probe)
-                probe.read(0)
-                probe.rejections.clear()
+                if isinstance(probe, NvmlProbe):  # two samples so soon after one another would be wrong
+                    probe.read(0)
+                    probe.rejections.clear()
         except (ReadError, DeviceLostError) as error:
             for probe in probes:
                 probe.close()
@@ -109,7 +110,7 @@ class _Search:
         if often:
             yield NvmlProbe(self.session.another(), gpu, often, status)
         if seldom:
-            yield QueryProbe(f"{probe_name(gpu)}/activity", self.session.another(), seldom, status)
+            yield ActivityProbe(self.session.another(), gpu, seldom, status)
 
     def _selected_queries(self, gpu: GpuInfo, queries: Sequence[SensorQuery]) -> tuple[SensorQuery, ...]:
         """Return the queries without the excluded sensors."""

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from probes.nvml.library import Session
     from probes.nvml.queries import GpuInfo, SensorQuery
 
+INTERVAL_NS = 200_000_000
+"""The least time between two samples of performance counters: NVIDIA's 100 ms, and as much for a late read.
+
+A shorter time shows a busy H200 as idle.
+"""
+
 
 class QueryProbe:
     """Some of the sensors of one GPU; holds a session of the driver library until it is closed."""
@@ -39,7 +45,6 @@ class QueryProbe:
         self.rejections: list[Rejection] = []
         self._queries = queries
         self._all = range(len(queries))
-        self._due_ns = [1 if query.interval_ns else 0 for query in queries]  # the test at time 0 leaves these out
         self._session = session
         self._status = RuntimeStatus(runtime_status)
 
@@ -58,17 +63,15 @@ class QueryProbe:
         self._status.close()
 
     def _read(self, asked: Collection[int], at_ns: int) -> list[float]:
-        """Run those of the queries that are due; the channels of the others are NaN."""
+        """Run some of the queries; the channels of the others are NaN."""
         if self._status.is_suspended():
             return [math.nan] * len(self.channels)
         values: list[float] = []
         answered = failures = 0
         for number, query in enumerate(self._queries):
-            if number not in asked or at_ns < self._due_ns[number]:
+            if number not in asked:
                 values += [math.nan] * len(query.sensors)
                 continue
-            if query.interval_ns:
-                self._due_ns[number] = at_ns + query.interval_ns
             answered += len(query.sensors)
             for sensor, raw in zip(query.sensors, query.answers(), strict=True):
                 value = sensor.value(raw, at_ns)
@@ -77,8 +80,32 @@ class QueryProbe:
                     failures += value is Reason.READ_ERROR
                     value = math.nan
                 values.append(value)
-        if answered and failures == answered:
+        if failures == answered:
             raise ReadError(f"{self.name}: the driver answered none of {failures} sensors")
+        return values
+
+
+class ActivityProbe(QueryProbe):
+    """The sensors of one GPU that are read seldom: throttled time, bytes over links, busy shares.
+
+    A read less than `INTERVAL_NS` after the last one asks for nothing, and `taken_ns` is None.
+    """
+
+    def __init__(
+        self, session: Session, one: GpuInfo, queries: tuple[SensorQuery, ...], runtime_status: Path | None
+    ) -> None:
+        super().__init__(f"{probe_name(one)}/activity", session, queries, runtime_status)
+        self.taken_ns: tuple[int, int] | None = None
+        self._next_ns = 0
+
+    def read(self, at_ns: int) -> list[float]:
+        """Return one value per channel; all NaN if it is too early. Raises ReadError and DeviceLostError."""
+        self.taken_ns = None
+        if at_ns < self._next_ns:
+            return [math.nan] * len(self.channels)
+        self._next_ns = at_ns + INTERVAL_NS
+        values = super().read(at_ns)
+        self.taken_ns = (at_ns, at_ns)
         return values
 
 

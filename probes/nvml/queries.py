@@ -65,7 +65,7 @@ def _release_nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class SensorQuery:
-    """One call to the driver, at most once in `interval_ns`; `close` releases its buffers.
+    """One call to the driver; `close` releases its buffers.
 
     `ask` returns one number per sensor, in order; None for each that failed, NaN for each without a value yet. `seldom`
     states that its sensors need no fast reads.
@@ -74,7 +74,6 @@ class SensorQuery:
     sensors: tuple[Sensor, ...]
     ask: Callable[[], Sequence[float | None]]
     seldom: bool = False
-    interval_ns: int = 0
     close: Callable[[], None] = _release_nothing
 
     def answers(self) -> Sequence[float | None]:

@@ -10,7 +10,7 @@ import fake_nvml
 from fake_nvml import A100_MIG, BANDWIDTH, H100, SAMPLE, SM, TENSOR, Instance
 from nvml_reading import GpuDiscovery, methods, only, refused, seldom
 from probes.errors import DeviceLostError
-from probes.model import Reason
+from probes.model import Reason, TimedProbe
 from probes.nvml.activity import BY_ACTIVITY, BY_SLICES, METHOD
 from trees import write
 
@@ -52,8 +52,11 @@ def test_two_samples_are_at_least_200_ms_apart(discover_gpus: GpuDiscovery) -> N
     probe = seldom(discover_gpus(COUNTED))
     probe.read(10 * SECOND)
     fake_nvml.take_calls(discover_gpus.library)
+    assert isinstance(probe, TimedProbe)
+    assert probe.taken_ns == (10 * SECOND, 10 * SECOND)
     assert all(map(math.isnan, shares(probe, 10 * SECOND + SECOND // 5 - 1).values()))
-    assert SAMPLE not in fake_nvml.take_calls(discover_gpus.library)
+    assert probe.taken_ns is None
+    assert fake_nvml.take_calls(discover_gpus.library) == []
     assert not probe.rejections
 
 

@@ -12,7 +12,7 @@ import pytest
 import fake_nvml
 from fake_nvml import BANDWIDTH, ENERGY, FIELDS, H200, SM, TENSOR
 from nvml_reading import GpuDiscovery
-from probes.nvml.activity import INTERVAL_NS
+from probes.nvml.probe import INTERVAL_NS
 from probes.nvml.sensors import REFRESH_SECONDS
 from trees import FIXTURES
 
