@@ -2,6 +2,7 @@
 
 import errno
 import math
+import shutil
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,14 @@ def test_a_processor_without_telemetry_of_energy_is_unavailable(host):
     write(host / "fs/resctrl/info/PERF_PKG_MON/mon_features", "activity")
     with pytest.raises(ProbeUnavailableError):
         discover(host)
+
+
+def test_a_kernel_without_monitoring_groups_has_the_default_group(host):
+    shutil.rmtree(host / "fs/resctrl/mon_groups")
+    (host / "fs/resctrl/mon_data/mon_L3_00").mkdir()
+    (probe,) = discover(host).probes
+    assert [channel.path for channel in probe.channels] == ["package-0/core-group", "package-1/core-group"]
+    probe.close()
 
 
 def test_a_group_without_its_file_is_a_problem_and_the_others_are_read(host):
