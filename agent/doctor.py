@@ -105,10 +105,9 @@ def _is_needed(needs: ServiceNeeds) -> bool:
 
 def service_families(config: Config, found: Discovery, root: Path = Path("/")) -> list[Check]:
     """Report the families that this command may read and an installed service may not; `root` has the unit."""
-    from agent.install.drop_ins import enabled  # noqa: PLC0415 -- slow to import
-    from agent.install.systemd import is_installed  # noqa: PLC0415 -- same
+    from agent.install.drop_ins import UNIT, enabled  # noqa: PLC0415 -- slow to import
 
-    if not is_installed(root):
+    if not (root / UNIT).exists():
         return []
     opened = enabled(root)
     kinds = {meter.kind for meter in config.sensors.meters}

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[str], Sequence[str]]
 
-FOLDER = "etc/systemd/system/inferometer.service.d"
+UNIT = "etc/systemd/system/inferometer.service"
+FOLDER = f"{UNIT}.d"
 NONE = "none"
 _UNIT, _RULES, _TMPFILES = (
     f"{FOLDER}/family-{{}}.conf",
