@@ -43,7 +43,7 @@ class DrmClient:
 class Scan:
     """All clients of one device with the processes that hold them, by number.
 
-    `is_complete` is False if the files of a process could not be listed, so that other users may exist.
+    `is_complete` is False, and there are none, if the files of a process could not be listed.
     """
 
     clients: Mapping[int, tuple[DrmClient, frozenset[int]]]
@@ -72,22 +72,20 @@ def parse_fdinfo(text: str) -> DrmClient | None:
 
 
 def scan(procfs: Path, pci: str) -> Scan:
-    """Find the clients of one device among all processes."""
+    """Find the clients of one device among all processes; the search ends at a process that cannot be listed."""
     clients: dict[int, tuple[DrmClient, frozenset[int]]] = {}
-    is_complete = True
     for process in _processes(procfs):
         try:
             found = list(_clients(process, pci))
         except PermissionError:
-            is_complete = False
-            continue
+            return Scan({}, is_complete=False)
         except OSError:
             continue  # it ended meanwhile
         for one in found:
             known = clients.get(one.client)
             pids = (known[1] if known else frozenset()) | {int(process.name)}
             clients[one.client] = (one, pids)
-    return Scan(clients, is_complete)
+    return Scan(clients, is_complete=True)
 
 
 class ClientShares:

@@ -70,6 +70,10 @@ class SensorSettings:
         names = {probe, device, f"{family}/{device}", f"{device}/{domain}"}
         return frozenset(self.exclude) & names
 
+    def excludes(self, probe: str) -> bool:
+        """Return whether an entry names this probe of another family, or that family."""
+        return not {probe, probe.partition("/")[0]}.isdisjoint(self.exclude)
+
     def select(
         self, probe: str, sensors: Iterable[T], channel_of: Callable[[T], Channel]
     ) -> tuple[list[T], frozenset[str]]:

@@ -76,7 +76,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     for pci in listed:
         entries = settings.exclusions(_name(pci), pci.address)
         excluded |= entries
-        if not entries and (card := _within(partial(_survey, sysfs, pci), pci, problems, _nothing_open)):
+        if not entries and (card := _within(partial(_survey, sysfs, pci, settings), pci, problems, _nothing_open)):
             cards.append(card)
     probes = []
     for card in _with_baseboards(cards):
@@ -112,7 +112,7 @@ def _close(found: _Opened) -> None:
         found[0].close()
 
 
-def _survey(sysfs: Path, pci: PciDevice) -> _Card:
+def _survey(sysfs: Path, pci: PciDevice, settings: SensorSettings) -> _Card:
     """Read the table of a card once, unless it sleeps, and determine the extent of its power."""
     asleep = pci.is_suspended
     raw, problems = (b"", ()) if asleep else _table(pci)
@@ -121,7 +121,8 @@ def _survey(sysfs: Path, pci: PciDevice) -> _Card:
     label = read_label(chip / "in1_label") if chip else ""
     named = chips.full_name(_DRIVER, label, pci.device, raw[2] if len(raw) >= _HEADER_BYTES else None)
     where = chips.place(named, "", "package", (nearest_package(sysfs, pci.folder) or 0,))
-    has_power = chip is not None and any((chip / f"power1_{form}").exists() for form in ("input", "average"))
+    powers = [chip / f"power1_{form}" for form in ("input", "average")] if chip else []
+    has_power = not settings.excludes(f"hwmon/{pci.address}") and any(path.exists() for path in powers)
     limits = [read_int(chip / f"power1_{limit}") for limit in ("cap", "cap_max")] if chip and not asleep else []
     limit = PLAUSIBLE_LIMIT_FACTOR * highest_limit_watts(limits, 1_000_000, Kind.GPU)
     place = Place(

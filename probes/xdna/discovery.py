@@ -111,7 +111,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS, ioctl: Ioctl 
         if entries:
             continue
         try:
-            present = within(NPU_SECONDS, partial(_present, sysfs, pci, dev, ioctl), f"open-{pci.address}")
+            present = within(NPU_SECONDS, partial(_present, sysfs, pci, dev, settings, ioctl), f"open-{pci.address}")
         except (ReadError, NoAnswerError) as error:
             problems += _problem(pci, error)
             continue
@@ -131,7 +131,7 @@ def _name(pci: PciDevice) -> str:
     return f"xdna/{pci.address}"
 
 
-def _present(sysfs: Path, pci: PciDevice, dev: Path, ioctl: Ioctl) -> list[Channel]:
+def _present(sysfs: Path, pci: PciDevice, dev: Path, settings: SensorSettings, ioctl: Ioctl) -> list[Channel]:
     """Return the channels of an NPU: those with a value now, or all that it may have while it sleeps.
 
     Raises ReadError if it does not answer.
@@ -141,7 +141,7 @@ def _present(sysfs: Path, pci: PciDevice, dev: Path, ioctl: Ioctl) -> list[Chann
     device = Device(pci.address, Kind.NPU, _DRIVER, (*attributes, *((("chip", _DRIVER),) if has_chip else ())))
     package = (f"package-{nearest_package(sysfs, pci.folder) or 0}", "package")
     channels = [Channel(device, "npu", "utilization_ratio", method="average", resolution=0.01)]
-    if not has_chip:
+    if not has_chip or settings.excludes(f"hwmon/{pci.address}"):
         channels.append(
             Channel(device, "npu", "power_watts", method="average", resolution=0.001, contained_in=(package,))
         )

@@ -84,6 +84,14 @@ def test_power_comes_from_hwmon_and_from_the_table_only_without_it(tmp_path, fou
     assert readings(*found().probes) == {(FIRST, "package", "power_limit_watts"): 750.0}
 
 
+@pytest.mark.parametrize("entry", ["hwmon", f"hwmon/{FIRST}"])
+def test_power_comes_from_the_table_if_hwmon_is_excluded(tmp_path, found, entry):
+    folder = pci_card(tmp_path, FIRST, RADEON)
+    ppt(tmp_path, FIRST, 44)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), socket_power=45))
+    assert readings(*found(exclude=(entry,)).probes)[FIRST, "package", "power_watts"] == 45.0
+
+
 def test_the_power_of_later_tables_is_that_of_the_moment(tmp_path, found):
     folder = pci_card(tmp_path, FIRST, 0x74A1)
     (folder / "gpu_metrics").write_bytes(metrics_table((1, 4), socket_power=300))

@@ -56,6 +56,11 @@ def test_power_is_left_to_hwmon_if_it_has_a_chip(host, tmp_path):
     assert readings(only(host, FakeDriver())) == {(ADDRESS, "npu", "utilization_ratio"): 0.2}
 
 
+def test_power_is_queried_if_hwmon_is_excluded(host, tmp_path):
+    hwmon_chip(tmp_path / "sys", 0, f"pci{ADDRESS[:7]}/{ADDRESS}", {"name": "amdxdna", "power1_input": 1_204_000})
+    assert readings(only(host, FakeDriver(), exclude=("hwmon",)))[ADDRESS, "npu", "power_watts"] == 1.204
+
+
 def test_only_sensors_with_a_value_are_channels(host):
     assert list(readings(only(host, FakeDriver(milliwatts=0xFFFFFFFF)))) == [(ADDRESS, "npu", "utilization_ratio")]
     assert list(readings(only(host, FakeDriver(columns=[])))) == [(ADDRESS, "npu", "power_watts")]
