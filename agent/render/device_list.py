@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.energy.counted_sensors import Coverage
     from agent.host.observation import Observation
     from probes.model import Channel, Problem
-    from probes.registry import Discovery
+    from probes.registry import Discovery, MissingFamily
 
 _COLUMNS = 100
 _MIN_COLUMN_WIDTH = 30
@@ -105,11 +105,7 @@ def _lines(found: Discovery, observed: Observation) -> Iterator[str]:
         yield f"\n{problem.label}: {problem.sensor}\n  why:    {problem.reason}\n  remedy: {problem.remedy}"
     if found.excluded:
         yield f"\nexcluded: {', '.join(found.excluded)}"
-    if found.missing_families:
-        yield ""
-    for missing in found.missing_families:
-        remedy = f"; {missing.remedy}" if missing.remedy else ""
-        yield f"not available: {missing.family}: {missing.reason}{remedy}"
+    yield from _missing_lines(found.missing_families)
     added = ", ".join(channel.path for channel in covered.includes) or "nothing"
     yield f"\ntotal: boundary {covered.boundary}: {added}"
     yield f"not covered: {'; '.join(covered.not_covered) or 'nothing'}"
@@ -131,6 +127,17 @@ def _part_text(part: Part, names: Mapping[str, str]) -> str:
         return f"{part.name} ({names[part.name]})" if names.get(part.name) else part.name
     inside = ", ".join("/".join(place) for place in part.sensors)
     return f"{part.name} in {inside}" if part.state is PartState.CONTAINED else part.name
+
+
+def _missing_lines(missing: Sequence[MissingFamily]) -> Iterator[str]:
+    """Yield a line for each family that a remedy can make available, and the names of the others together."""
+    if missing:
+        yield ""
+    for each in missing:
+        if each.remedy:
+            yield f"not available: {each.family}: {each.reason}; {each.remedy}"
+    if others := ", ".join(each.family for each in missing if not each.remedy):
+        yield from wrap(f"not here: {others} (reasons: inferometer devices --families)", _COLUMNS)
 
 
 def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:

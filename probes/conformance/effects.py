@@ -46,7 +46,7 @@ def writing(bench: Bench) -> str:
 def handles(bench: Bench) -> str:
     """Check that closed probes leave no descriptor and no thread behind, even if the device failed meanwhile."""
     _whole_life(bench)  # imports and caches open files once
-    files, threads = _descriptors(), set(threading.enumerate())
+    files, threads = _descriptors(), set(_threads(bench))
     _whole_life(bench)
     with suppress(NotOfferedError):
         bench.discovered()
@@ -58,8 +58,8 @@ def handles(bench: Bench) -> str:
         bench.host.repair()
         bench.close_probes()
     bench.close_probes()
-    _await(lambda: set(threading.enumerate()) <= threads)
-    left = [thread.name for thread in threading.enumerate() if thread not in threads]
+    _await(lambda: set(_threads(bench)) <= threads)
+    left = [thread.name for thread in _threads(bench) if thread not in threads]
     require(not left, f"threads run after the probes are closed: {left}")
     _await(lambda: _descriptors() == files)
     opened = sorted(_descriptors().items() - files.items())
@@ -90,6 +90,11 @@ def _whole_life(bench: Bench) -> None:
         for probe in bench.probes:
             bench.read(probe)
     bench.close_probes()
+
+
+def _threads(bench: Bench) -> list[threading.Thread]:
+    """Return the threads of this process without those of the fake host."""
+    return [each for each in threading.enumerate() if not each.name.startswith(bench.host.own_threads)]
 
 
 def _descriptors() -> dict[int, str]:

@@ -27,12 +27,14 @@ class FakeHost:
     interval of the probe.
 
     `containers` are the places (device id, domain) of other families that contain sensors of this one. `constants` are
-    the channels whose values come from discovery and which no fault of a read affects.
+    the channels whose values come from discovery and which no fault of a read affects. `own_threads` are the beginnings
+    of the names of threads that the host itself starts and that end only with it.
     """
 
     step_seconds = 1.0
     containers: frozenset[tuple[str, str]] = frozenset()
     constants: frozenset[Key] = frozenset()
+    own_threads: tuple[str, ...] = ()
 
     def __init__(self, roots: Roots, settings: SensorSettings = ALL_SENSORS) -> None:
         self.roots = roots

@@ -19,6 +19,7 @@ class RuntimeHost(FakeHost):
     """Two chips and a runtime that uses both."""
 
     step_seconds = 2.0
+    own_threads = ("ThreadPoolExecutor",)  # of the server
 
     def __init__(self, folder):
         self._bus = folder / "sys/bus/pci/devices"
