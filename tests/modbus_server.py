@@ -14,8 +14,6 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from waiting import await_true
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,7 +49,6 @@ class ModbusState:
     def start(self) -> None:
         """Listen, until `stop`."""
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(20)
-        await_true(self._accepts, 20)
 
     def stop(self) -> None:
         """Close every connection, and stop listening."""
@@ -77,7 +74,14 @@ class ModbusState:
     async def _stop(self) -> None:
         server, self._server = self._server, None
         if server:
+            await asyncio.sleep(0.05)  # connections of a moment ago become known to the server
             await server.shutdown()
+        answering = asyncio.all_tasks() - {asyncio.current_task()}
+        if answering:  # also a connection that was accepted a moment ago
+            _, answering = await asyncio.wait(answering, timeout=1)
+        for task in answering:
+            task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
 
     def _record(self, is_answer: bool, pdu: ModbusPDU) -> ModbusPDU:
         if not is_answer:
@@ -95,13 +99,6 @@ class ModbusState:
             return ExcCodes.ILLEGAL_ADDRESS
         memory[address - first : address - first + count] = found
         return None
-
-    def _accepts(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def library(name: str, extra: str = "meters") -> Iterator[None]:
-    """Import a library inside; raises ProbeUnavailableError with the command that installs it."""
+def library(name: str, extra: str = "meters", logger: str = "") -> Iterator[None]:
+    """Import a library inside; raises ProbeUnavailableError with the command that installs it.
+
+    What it logs below `logger` is dropped, because the probe reports each failed read itself.
+    """
     try:
         yield
+        if logger:
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
     except ModuleNotFoundError as error:
         raise ProbeUnavailableError(
             f"the library {name} is not installed",

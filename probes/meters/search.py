@@ -10,7 +10,7 @@ from probes.deadline import Call, NoAnswerError
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.meters.device import DOMAINS, id_of
 from probes.meters.probe import MeterProbe
-from probes.model import Channel, Device, DiscoveryResult, Kind, Problem
+from probes.model import DiscoveryResult, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -69,11 +69,8 @@ def configured(kinds: Collection[str], settings: SensorSettings) -> tuple[MeterC
 
 
 def problem_of(meter: MeterConfig, reason: str, remedy: str) -> Problem:
-    """Return the problem of a meter that cannot be read; a total lists the meter as missing."""
-    device = Device(id_of(meter), Kind.HOST, meter.name, (("meter", meter.kind),))
-    return Problem(
-        f"{id_of(meter)} ({meter.url})", reason, remedy, device=Channel(device, DOMAINS[meter.feeds], "power_watts")
-    )
+    """Return the problem of a meter that cannot be read."""
+    return Problem(f"{id_of(meter)} ({meter.url})", reason, remedy)
 
 
 def unencrypted(meter: MeterConfig) -> Problem | None:

@@ -23,6 +23,6 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
 
 
 def _connect(meter: MeterConfig) -> MeterSource:
-    with library("paho-mqtt"):
+    with library("paho-mqtt", logger="paho"):
         from probes.mqtt.subscription import connect  # noqa: PLC0415  slow to import, and an extra
     return connect(meter)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pyvisa
 from pyvisa.constants import StatusCode
 
-from probes.errors import ProbeUnavailableError, ReadError
+from probes.errors import ReadError
 from probes.meters.probe import Quantity, Reading
 from probes.meters.units import JOULES
 from probes.scpi.answers import identity_in, number_in
@@ -39,12 +39,9 @@ class Instrument:
         self._meter, self._clock = meter, clock
         parts = urlsplit(meter.url)
         self._visa = pyvisa.ResourceManager(library)
-        self._session = self._opened(f"TCPIP0::{parts.hostname}::{parts.port or _PORT}::SOCKET")
-        try:
-            self.reported = identity_in(self._ask("*IDN?"))
-        except BaseException:
-            self.close()
-            raise
+        self._place = f"TCPIP0::{parts.hostname}::{parts.port or _PORT}::SOCKET"
+        self._session: Any = None
+        self.reported = identity_in(self._ask("*IDN?"))
         refresh = meter.refresh_seconds or REFRESH_SECONDS
         self.interval_seconds = refresh
         self._joules = JOULES[meter.energy_unit or "Wh"]
@@ -62,40 +59,49 @@ class Instrument:
 
     def close(self) -> None:
         """Close the socket."""
-        self._session.close()
+        session, self._session = self._session, None
+        if session:
+            session.close()
 
-    def _opened(self, resource: str) -> Any:
-        try:
-            return self._visa.open_resource(
-                resource,
-                open_timeout=round(_ANSWER_SECONDS * 1000),
-                timeout=round(_ANSWER_SECONDS * 1000),
-                read_termination="\n",
-                write_termination="\n",
-            )
-        except Exception as error:  # PyVISA-py raises Exception itself if it cannot connect
-            raise ProbeUnavailableError(
-                f"{self._meter.url}: {one_line(str(error))}", "check the address and port of the meter's raw socket"
-            ) from error
+    def _opened(self) -> Any:
+        """Return the session, opened if it is not. Raises ReadError."""
+        if self._session is None:
+            milliseconds = round(_ANSWER_SECONDS * 1000)
+            try:
+                self._session = self._visa.open_resource(
+                    self._place, open_timeout=milliseconds, timeout=milliseconds, write_termination="\n"
+                )
+                self._session.read_termination = "\n"
+            except Exception as error:  # PyVISA-py raises Exception itself if it cannot connect
+                raise ReadError(f"{self._meter.url}: {one_line(str(error))}") from error
+        return self._session
 
     def _ask(self, query: str) -> str:
-        """Return the line that answers a query. Raises ReadError."""
+        """Return the line that answers a query. Raises ReadError, and closes the session: a late answer is lost."""
         try:
-            self._session.write(query)
-            answer = bytearray()
-            while not answer.endswith(b"\n"):
-                with self._session.ignore_warning(StatusCode.success_max_count_read):
-                    part, status = self._visa.visalib.read(self._session.session, _MOST_BYTES)
-                answer += part
-                if len(answer) >= _MOST_BYTES:
-                    raise ReadError(f"{self._meter.url} answered {query} with more than {_MOST_BYTES} bytes")
-                if status == StatusCode.success:
-                    break
+            return self._answer(query).decode("ascii", "replace").strip()
         except (pyvisa.Error, OSError) as error:
+            self.close()
             raise ReadError(f"{self._meter.url} did not answer {query}: {one_line(str(error))}") from error
-        return answer.decode("ascii", "replace").strip()
+        except BaseException:
+            self.close()
+            raise
+
+    def _answer(self, query: str) -> bytes:
+        session = self._opened()
+        session.write(query)
+        answer = bytearray()
+        while not answer.endswith(b"\n"):
+            with session.ignore_warning(StatusCode.success_max_count_read):
+                part, status = self._visa.visalib.read(session.session, _MOST_BYTES)
+            answer += part
+            if len(answer) >= _MOST_BYTES:
+                raise ReadError(f"{self._meter.url} answered {query} with more than {_MOST_BYTES} bytes")
+            if status == StatusCode.success:
+                break
+        return bytes(answer)
 
 
 def connect(meter: MeterConfig) -> Instrument:
-    """Return the source of an instrument. Raises ProbeUnavailableError or ReadError."""
+    """Return the source of an instrument. Raises ReadError."""
     return Instrument(meter)

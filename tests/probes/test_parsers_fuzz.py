@@ -5,6 +5,7 @@ A family adds its parser with one line of PARSERS.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from amd_cards import metrics_table
 from fake_xdna import FakeDriver
+from plug_server import SHELLY_2, first_status, later_status, tasmota_status
 from probes import ascend, fpga, gaudi, tenstorrent
 from probes.amdgpu.metrics_table import decode
 from probes.amdgpu.sensors import parse_levels
@@ -37,14 +39,19 @@ from probes.hailo import parse_power
 from probes.intel_npu.telemetry import celsius, energy_counts
 from probes.ipmi import dcmi
 from probes.memory import parse_meminfo
+from probes.meters.json_body import json_object
+from probes.mqtt import messages
 from probes.neuron.monitor import parse as parse_report
 from probes.perf_events import parse_terms
+from probes.plugs.shelly import parse_first, parse_identity, parse_later
+from probes.plugs.tasmota import parse_status
 from probes.qaic import parse_query
 from probes.rebellions import parse_stat
 from probes.redfish import documents
 from probes.redfish.sources import control_sources, environment_sources
 from probes.resctrl import parse_joules
 from probes.rockchip import parse_cores
+from probes.scpi import answers
 from probes.sysfs import ValueFile
 from probes.xdna.driver import parse_sensors
 from trees import FIXTURES
@@ -174,6 +181,33 @@ PARSERS = (
     Parser("hailortcli", parse_power, HAILO, OF_WATTS),
     Parser("rknpu load", parse_cores, b"NPU load:  Core0: 45%, Core1: 32%, Core2:  0%,\n", (0.01,)),
     Parser("temp of apex", parse_millidegrees, b"48800\n", (1e-3,)),
+    Parser("identity of a Shelly", parse_identity, json.dumps(SHELLY_2).encode(), constants=frozenset({1})),
+    Parser(
+        "Shelly, first generation",
+        lambda body: parse_first(json_object(body, "a plug"), "", 0),
+        json.dumps(first_status()).encode(),
+        (1.0, 60.0, 3600.0),
+    ),
+    Parser(
+        "Shelly, later generations",
+        lambda body: parse_later(json_object(body, "a plug"), "", 0),
+        json.dumps(later_status()).encode(),
+        (1.0, 3600.0),
+    ),
+    Parser(
+        "Tasmota",
+        lambda body: parse_status(json_object(body, "a plug")),
+        json.dumps(tasmota_status()).encode(),
+        (1.0, 3.6e6),
+    ),
+    Parser(
+        "MQTT message of Tasmota",
+        lambda body: messages.values_of(body, messages.PRESETS["tasmota"]),
+        json.dumps(tasmota_status()["StatusSNS"]).encode(),
+        (1.0, 3.6e6),
+    ),
+    Parser("MQTT message of a number", lambda body: messages.value_at(body, messages.WHOLE), b"38.4"),
+    Parser("answer of an instrument", answers.number_in, "+3.84E+01,2.0"),
     Parser("quantity in joules", lambda text: quantity(text, "J"), "2.5 kWh", (1.0, 1e-3, 1e-6, 3600.0, 3.6e6)),
     Parser("Redfish environment", redfish_values, redfish("1U/EnvironmentMetrics"), (1.0, 3.6e6)),
     Parser("Redfish power control", redfish_values, redfish("1U/Power"), (1.0, 3.6e6)),

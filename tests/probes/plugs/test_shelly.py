@@ -112,7 +112,7 @@ def test_a_wrong_password_is_a_problem_with_its_remedy(tmp_path) -> None:
         assert not result.probes
         assert problem.reason == f"{state.url} refuses this login"
         assert "password_file" in problem.remedy
-        assert problem.device.path == "meter-desk/wall"
+        assert problem.sensor == f"meter-desk ({state.url})"
 
 
 def test_a_password_that_others_may_read_is_not_sent(tmp_path) -> None:

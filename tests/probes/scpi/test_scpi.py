@@ -101,7 +101,7 @@ def test_an_answer_without_a_number_is_no_sample(answer: bytes, reason: str) -> 
 def test_an_instrument_that_is_off_is_a_problem() -> None:
     (problem,) = found(discover, meter("scpi", "scpi://127.0.0.1:9", power=POWER)).problems
     assert problem.reason
-    assert problem.device.path == "meter-desk/wall"
+    assert problem.sensor.startswith("meter-desk (")
 
 
 @pytest.mark.parametrize(

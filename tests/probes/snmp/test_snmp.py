@@ -88,7 +88,7 @@ def test_a_wrong_secret_is_a_problem(pdu, tmp_path, keys) -> None:
     pdu.objects(APC_UNIT)
     keys = {**keys, "password_file": secret_file(tmp_path, "a wrong passphrase")}
     (problem,) = [each for each in found(discover, meter("apc", pdu.url, **keys)).problems if each.is_unreadable]
-    assert problem.device.path == "meter-desk/wall"
+    assert problem.sensor.startswith("meter-desk (")
     assert problem.reason
 
 
