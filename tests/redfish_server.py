@@ -70,8 +70,9 @@ def service(*every: dict[str, Any], watts: dict[str, Any]) -> dict[str, Any]:
 class Bmc(ThreadingHTTPServer):
     """A BMC on loopback; its attributes can be changed while it runs.
 
-    `room` is the number of sessions that it allows. `statuses` replaces the status of a path, `delays` delays its
-    answer, `truncated` paths end in the middle, `raw` has bodies that are no JSON. `requests` are those it received.
+    `room` is the number of sessions that it allows. If it `wants_slashes`, it redirects paths without one at their end.
+    `statuses` replaces the status of a path, `delays` delays its answer, `truncated` paths end in the middle, `raw` has
+    bodies that are no JSON. `requests` are those it received.
     """
 
     daemon_threads = True
@@ -84,6 +85,7 @@ class Bmc(ThreadingHTTPServer):
         self.resources, self.room = resources, room
         self.sessions: dict[str, str] = {}
         self.opened = 0
+        self.wants_slashes = False
         self.statuses: dict[str, int] = {}
         self.delays: dict[str, float] = {}
         self.truncated: set[str] = set()
@@ -141,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self._begin(self.path):
             return
-        if self.path != SESSIONS:
+        if self.path.rstrip("/") != SESSIONS:
             self._answer(405, b"")
         elif json.loads(body) != {"UserName": USER, "Password": PASSWORD}:
             self._answer(401, _error("The user name or the password is wrong."))
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, _error("The number of sessions has reached its limit."), {"Retry-After": "30"})
         else:
             self.server.opened += 1
-            token, place = f"token-{self.server.opened}", f"{SESSIONS}/{self.server.opened}"
+            token, place = f"token-{self.server.opened}", f"{SESSIONS}/{self.server.opened}/"
             self.server.sessions[token] = place
             self._answer(201, json.dumps(link(place)).encode(), {"X-Auth-Token": token, "Location": place})
 
@@ -175,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"PowerWatts": {"Rea')
             self.close_connection = True
+            return False
+        if self.server.wants_slashes and not path.endswith("/"):
+            self._answer(308, b"", {"Location": f"{path}/"})
             return False
         if status := self.server.statuses.get(path):
             self._answer(status, _error("The service is busy."))

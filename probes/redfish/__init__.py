@@ -21,7 +21,10 @@ FAMILY = Family(
     refresh="1 to 60 s",
     privilege="a user of the BMC with the role ReadOnly",
     remedy="an entry of [[meters]] with url, user, password_file and the fingerprint of the certificate",
-    tested_on=("DMTF's mockup, captures of Dell and HPE, through a mockup server over TLS",),
+    tested_on=(
+        "DMTF's mockup server 1.2.6",
+        "DMTF's mockup and captures of Dell and HPE on a server of the tests, over TLS and with faults",
+    ),
     configured=True,
     meter_kinds=("redfish",),
 )

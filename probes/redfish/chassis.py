@@ -44,18 +44,23 @@ class Chassis:
 
 
 def chassis_in(path: str, resource: Resource) -> Chassis:
-    """Return the facts of a Chassis resource; systems of baseboards are left out."""
+    """Return the facts of a Chassis resource: paths without a slash at their end, and no systems of baseboards."""
     found = part(resource, "Links")
-    systems = links(part(found, "ComputerSystems"))
+    systems = _plain(links(part(found, "ComputerSystems")))
+    own, around = _plain([path, link(part(found, "ContainedBy"))])
     return Chassis(
-        path,
-        text(resource.get("Id")) or path.rpartition("/")[2],
+        own,
+        text(resource.get("Id")) or own.rpartition("/")[2],
         text(resource.get("ChassisType")),
         frozenset(each for each in systems if not each.rpartition("/")[2].startswith(_BASEBOARD)),
-        link(part(found, "ContainedBy")),
-        links(part(found, "Contains")),
+        around,
+        _plain(links(part(found, "Contains"))),
         resource,
     )
+
+
+def _plain(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(path.rstrip("/") for path in paths)
 
 
 def hosts_among(all_chassis: Sequence[Chassis], wanted: str) -> tuple[Chassis, ...]:

@@ -102,10 +102,10 @@ class _Search:
 
     def readings(self) -> list[Reading]:
         """Return the channels of this host, and of the boards inside it. Raises ProbeUnavailableError, ReadError."""
-        root = self._get(ROOT)
+        root = self._session.root(self._left())
         if part(root, "ProtocolFeaturesSupported", "ExpandQuery", "NoLinks") is True:
             self._expand = "?$expand=.($levels=1)"
-        listed = self._chassis()
+        listed = self._chassis(link(root.get("Chassis")) or f"{ROOT}Chassis")
         hosts = hosts_among(listed, self._meter.part)
         for host in hosts:
             if sources := sources_of(host.resource, self._optional, self._expand):
@@ -122,8 +122,8 @@ class _Search:
             "turn the host on, or update the firmware of the BMC",
         )
 
-    def _chassis(self) -> list[Chassis]:
-        collection = self._get(f"{ROOT}/Chassis{self._expand}")
+    def _chassis(self, path: str) -> list[Chassis]:
+        collection = self._get(path + self._expand)
         found = []
         for each in list(entries(collection.get("Members")))[:MOST_CHASSIS]:
             path = link(each)
@@ -156,12 +156,15 @@ class _Search:
         )
 
     def _get(self, path: str) -> Resource:
+        resource, sent_ns, received_ns = self._session.get(path, self._left())
+        self._read_seconds = max(self._read_seconds, (received_ns - sent_ns) / 1e9)
+        return resource
+
+    def _left(self) -> float:
         left = self._ends - time.monotonic()
         if left <= 0:
             raise ReadError(f"{self._meter.url} needs more than {DISCOVERY_SECONDS:g} s for a discovery")
-        resource, sent_ns, received_ns = self._session.get(path, min(SECONDS, left))
-        self._read_seconds = max(self._read_seconds, (received_ns - sent_ns) / 1e9)
-        return resource
+        return min(SECONDS, left)
 
     def _optional(self, path: str) -> Resource | None:
         """Return a resource, None if the BMC has none there or fails to produce it."""

@@ -59,10 +59,13 @@ def entries(value: object) -> Iterator[Resource]:
 
 
 def link(value: object) -> str:
-    """Return the path of a link `{"@odata.id": ...}` or of a text, empty if it is none of this service."""
+    """Return the path of a link `{"@odata.id": ...}` or of a text, empty if it is none of this service.
+
+    A slash at its end stays: some services redirect every path without it.
+    """
     path = value.get("@odata.id") if isinstance(value, dict) else value
     is_own = isinstance(path, str) and path.startswith("/") and not path.startswith("//") and path.isprintable()
-    return path.partition("#")[0].replace(" ", "%20").rstrip("/") if is_own and isinstance(path, str) else ""
+    return path.partition("#")[0].replace(" ", "%20") if is_own and isinstance(path, str) else ""
 
 
 def links(value: object) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from probes.redfish.documents import Resource, entries, link, part, resource_in,
 if TYPE_CHECKING:
     from probes.meters.http import Answer, MeterHttp
 
-ROOT = "/redfish/v1"
-SESSIONS = f"{ROOT}/SessionService/Sessions"
+ROOT = "/redfish/v1/"
+_SESSIONS = f"{ROOT}SessionService/Sessions"
 LOGOUT_SECONDS = 1.5
 _LONGEST_RETRY_SECONDS = 600.0
 _SHORTEST_SECONDS = 0.05
@@ -48,9 +48,19 @@ class BmcSession:
         self._http = http
         self._user, self._password = user, password
         self._token = self._place = ""
+        self._root: Resource = {}
         self._closed = False
         self._login_lock = threading.Lock()
         self._registration = at_exit.register(self.close)
+
+    def root(self, seconds: float) -> Resource:
+        """Return the root of the service, which needs no login and is requested once. Raises ReadError."""
+        if not self._root:
+            answer = self._get(ROOT, time.monotonic() + seconds)
+            if answer.status != HTTPStatus.OK:
+                _refuse(self._http.place, ROOT, answer)
+            self._root = resource_in(answer.body)
+        return self._root
 
     def get(self, path: str, seconds: float) -> tuple[Resource, int, int]:
         """Return a resource, and the times before the request and after the response, on CLOCK_MONOTONIC.
@@ -86,10 +96,11 @@ class BmcSession:
     def _login(self, ends: float) -> None:
         body = json.dumps({"UserName": self._user, "Password": self._password}).encode()
         headers = {**_HEADERS, "Content-Type": "application/json"}
+        path = link(part(self.root(_left(ends)), "Links", "Sessions")) or _SESSIONS
         with self._login_lock:
             if not self._closed:
-                answer = self._http.request("POST", SESSIONS, seconds=_left(ends), headers=headers, body=body)
-                self._token, self._place = _session_in(answer, self._http.place)
+                answer = self._http.request("POST", path, seconds=_left(ends), headers=headers, body=body)
+                self._token, self._place = _session_in(answer, f"{self._http.place}{path}")
             if not self._closed:
                 return
             self._logout()
@@ -108,10 +119,10 @@ def _left(ends: float) -> float:
 
 
 def _session_in(answer: Answer, place: str) -> tuple[str, str]:
-    """Return the token and the path of a new session. Raises LoginError."""
+    """Return the token and the path of a new session that was requested at `place`. Raises LoginError."""
     token = answer.headers.get("x-auth-token", "")
     if answer.status not in range(200, 300) or not token:
-        _refuse(place, SESSIONS, answer, login=True)
+        _refuse(place, "", answer, login=True)
     path = link(urlsplit(answer.headers.get("location", "")).path)
     with suppress(ReadError):
         path = path or link(resource_in(answer.body))

@@ -58,7 +58,7 @@ def test_the_reading_of_an_absent_part_is_no_value(state):
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        ({"@odata.id": "/redfish/v1/Chassis/1U/"}, "/redfish/v1/Chassis/1U"),
+        ({"@odata.id": "/redfish/v1/Chassis/1U/"}, "/redfish/v1/Chassis/1U/"),
         ({"@odata.id": "/redfish/v1/Chassis/1U/Power#/PowerControl/0"}, "/redfish/v1/Chassis/1U/Power"),
         ({"@odata.id": "//elsewhere.example.org/x"}, ""),
         ({"@odata.id": "https://elsewhere.example.org/x"}, ""),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,19 @@ def test_the_replies_of_vendors_have_a_power(tmp_path, vendor, path, watts, mode
         assert probe.read(SECOND) == [watts]
         assert dict(probe.channels[0].device.attributes)["model"] == model
         probe.close()
+
+
+def test_a_service_that_redirects_paths_without_a_slash_is_read_by_its_own_links(tmp_path):
+    path = f"{ROOT}/Chassis/1"
+    text = re.sub(r'("@odata.id": "[^"#]*[^"#/])"', r'\1/"', json.dumps(captured("hpe", path)))
+    resources = json.loads(text)
+    resources[ROOT] = {"Links": {"Sessions": link(f"{SESSIONS}/")}, "Chassis": link(f"{ROOT}/Chassis/")}
+    with Bmc(resources) as bmc:
+        bmc.wants_slashes = True
+        probe = probe_of(bmc, tmp_path)
+        assert probe.read(SECOND) == [221]
+        probe.close()
+        assert not bmc.sessions
 
 
 def test_the_baseboard_of_the_gpus_is_inside_the_server_and_its_gpus_are_left_out(tmp_path):

@@ -33,7 +33,7 @@ def test_requests_share_one_session_that_is_deleted_at_the_end(bmc, tmp_path):
     assert (bmc.opened, len(bmc.sessions)) == (1, 1)
     own.close()
     assert not bmc.sessions
-    assert bmc.requests[-1] == ("DELETE", f"{SESSIONS}/1")
+    assert bmc.requests[-1] == ("DELETE", f"{SESSIONS}/1/")
 
 
 def test_an_expired_session_is_renewed(bmc, tmp_path):
@@ -112,7 +112,7 @@ def test_a_self_signed_certificate_is_refused_without_a_pin_and_accepted_with_it
 
 
 def test_a_service_without_users_is_read_without_a_login(bmc, tmp_path):
-    assert session(bmc, tmp_path, user="").get(ROOT, 5)[0]["Id"] == "RootService"
+    assert session(bmc, tmp_path, user="").get(f"{ROOT}/", 5)[0]["Id"] == "RootService"
     assert bmc.opened == 0
 
 
@@ -129,7 +129,7 @@ def test_a_session_that_is_closed_during_its_login_is_deleted(bmc, tmp_path):
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not bmc.requests:
+    while ("POST", SESSIONS) not in bmc.requests:
         time.sleep(0.01)
     own.close()
     thread.join()
