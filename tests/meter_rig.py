@@ -6,18 +6,25 @@ sum of parts over its efficiency, and a constant power of its own.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from agent.energy.crosscheck import cross_check_layers, powers
 from agent.energy.layers import WorkingChannels
 from agent.energy.window import SeriesEnergy
+from agent.host.inventory import host_id
 from probes.model import Kind
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
 from sensor_channels import channel
 from simulated import SECOND, Power, counter, read_times, refreshes
+from store.database import open_database
+from store.records import Host, Tick
+from store.writer import Writer
+from stored import prepared, store_of
 
 LEVELS = (0.0, 150.0, 60.0, 100.0, 20.0, 150.0, 0.0, 80.0)
 STEP_SECONDS = 10.0
+READ_SECONDS = 0.05
 KNOWN = {"refresh_seconds": 0.01, "resolution": 1e-3}
 PARTS = {"package": (25.0, 1.0), "dram": (4.0, 0.1), "gpu": (18.0, 1.6)}
 """Watts without a load, and for each watt of the load."""
@@ -29,7 +36,7 @@ def power_of(names, *, efficiency=1.0, constant=0.0, levels=LEVELS):
     return Power(tuple((STEP_SECONDS, (own + gain * level) / efficiency + constant) for level in levels))
 
 
-def counted(sensor, power, period=0.05):
+def counted(sensor, power, period=READ_SECONDS):
     """The readings of a counter that refreshes every 10 ms."""
     until = STEP_SECONDS * len(power.steps)
     return counter(power, refreshes(0.01, until), read_times(period, until), 1e-3, _limited(sensor, power))
@@ -77,3 +84,19 @@ def checked(*series, windows=None):
     working.add(series)
     spans = windows_of() if windows is None else windows
     return cross_check_layers(working.channels, [powers(energies, *span) for span in spans])
+
+
+def store_series(home, series):
+    """Store the samples of a host, one read a second of each sensor; the last is a minute old."""
+    engine = open_database(str(prepared(store_of(home))))
+    writer = Writer(engine)
+    began_ns = time.time_ns() - series[0].times_ns[-1] - 60 * SECOND
+    probes = [(f"probe-{number}", (each.channel,)) for number, each in enumerate(series)]
+    layouts = writer.register(Host(host_id(), "name"), probes, "daemon", began_ns)
+    ticks = [
+        Tick(layout.id, began_ns + at_ns, began_ns + at_ns + 2000, (value,))
+        for layout, each in zip(layouts, series, strict=True)
+        for at_ns, value in list(zip(each.times_ns, each.values, strict=True))[:: round(1 / READ_SECONDS)]
+    ]
+    writer.append(sorted(ticks, key=lambda tick: tick.start_ns))
+    engine.dispose()

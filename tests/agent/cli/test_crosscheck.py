@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.host.inventory import host_id
 from command import call, run
-from meter_rig import LEVELS, dram, gpu, package, plug
+from meter_rig import LEVELS, dram, gpu, package, plug, store_series
 from moving_counters import advancing_counters
-from store.database import open_database
-from store.records import Host, Tick
-from store.writer import Writer
-from stored import prepared, store_of
 from trees import copy_tree
 
 if TYPE_CHECKING:
@@ -29,7 +22,6 @@ SHORT = ("crosscheck", "--duration", 8, "--windows", 4, "--cpu-budget", 0.3)
 PARTS = {"intel-rapl:0": 60.0, "intel-rapl:0:0": 7.0, "intel-rapl:1": 45.0, "intel-rapl:1:0": 5.0}
 RIGHT = PARTS | {"intel-rapl:2": 117.0 / 0.95}
 DOUBLED = PARTS | {"intel-rapl:2": 72.0}
-MINUTE_NS = 60 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -82,22 +74,9 @@ def test_a_load_that_the_sensors_do_not_show_leaves_it_undetermined(
 
 
 def store_samples(home: Path) -> None:
-    """Store ten minutes of a host with a plug: levels of a minute and a little more, one read a second."""
+    """Store ten minutes of a host with a plug: levels of a minute and a little more."""
     repeated = tuple(level for level in LEVELS for _ in range(7))
-    series = [plug(levels=repeated), package(repeated), dram(repeated), gpu(repeated)]
-    engine = open_database(str(prepared(store_of(home))))
-    writer = Writer(engine)
-    began_ns = time.time_ns() - round(series[0].times_ns[-1]) - MINUTE_NS
-    probes = [(f"probe-{number}", (each.channel,)) for number, each in enumerate(series)]
-    layouts = writer.register(Host(host_id(), "name"), probes, "daemon", began_ns)
-    ticks = [
-        Tick(layout.id, began_ns + at_ns, began_ns + at_ns + 2000, (value,))
-        for layout, each in zip(layouts, series, strict=True)
-        for at_ns, value in list(zip(each.times_ns, each.values, strict=True))[::20]
-        if not math.isnan(value)
-    ]
-    writer.append(sorted(ticks, key=lambda tick: tick.start_ns))
-    engine.dispose()
+    store_series(home, [plug(levels=repeated), package(repeated), dram(repeated), gpu(repeated)])
 
 
 def test_stored_samples_are_compared_in_windows_of_a_minute(tmp_path: Path) -> None:

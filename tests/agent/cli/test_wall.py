@@ -12,11 +12,12 @@ from agent.energy.wall_factor import WallFactor
 from agent.host.inventory import host_id
 from agent.host.wall_state import FILE_NAME, WallRecord, present_key, write_record
 from command import call, run
+from meter_rig import LEVELS, dram, gpu, package, plug, store_series
 from moving_counters import advancing_counters
 from probes.model import Roots
 from probes.registry import discover
 from profile_runs import SHORT, TINY, document
-from trees import copy_tree
+from trees import copy_tree, powercap_zone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +164,35 @@ def test_a_measurement_beyond_the_learned_powers_states_the_reason(measured: dic
 
 def test_a_host_without_a_factor_has_no_modeled_figure(measured: dict[str, Any]) -> None:
     assert figures(measured["none"])["modeled_wall"] is None
+
+
+def one_socket(folder: Path) -> Path:
+    """Return a tree of one socket with memory."""
+    powercap_zone(folder, "intel-rapl:0", "package-0", 5_000_000)
+    powercap_zone(folder, "intel-rapl:0:0", "dram", 1_000_000)
+    return folder
+
+
+def test_a_factor_is_learned_from_stored_samples_with_the_line_of_the_wall(tmp_path: Path) -> None:
+    tree = one_socket(tmp_path / "tree/sys")
+    repeated = tuple(level for level in LEVELS for _ in range(13))
+    store_series(tmp_path, [plug(["package", "dram"], levels=repeated), package(repeated), dram(repeated)])
+    result = call(tmp_path, "wall", "learn", "--since", "1h", "--path.sysfs", tree, "--json")
+    assert result.returncode == 0, result.stderr
+    found = figures(result)
+    assert found["factor"]["slope"] == pytest.approx(1 / 0.9, rel=0.01)
+    assert found["factor"]["constant_watts"] == pytest.approx(40, abs=2)
+    assert found["factor"]["window_seconds"] == 60
+    assert set(found["factor"]["ranges"]) == {"total", "processors"}
+    assert found["meters"] == ["meter-desk/wall"]
+    assert [text.split()[0] for text in found["key"]["counted channels"]] == ["package-0/dram", "package-0/package"]
+    assert call(tmp_path, "wall", "show", "--path.sysfs", tree).returncode == 0
+
+
+def test_stored_samples_of_other_sensors_teach_nothing(tmp_path: Path) -> None:
+    tree = one_socket(tmp_path / "tree/sys")
+    repeated = tuple(level for level in LEVELS for _ in range(13))
+    store_series(tmp_path, [plug(levels=repeated), package(repeated), dram(repeated), gpu(repeated)])
+    result = call(tmp_path, "wall", "learn", "--since", "1h", "--path.sysfs", tree)
+    assert result.returncode == 1
+    assert "the total of the stored samples has other sensors than this host has now: GPU-a/board" in result.stderr
