@@ -85,6 +85,8 @@ METRICS: Mapping[str, Metric] = _table(
     ),
     Metric("link_bytes", MetricType.COUNTER, "Bytes transferred over a link of the device, in one direction."),
 )
+TASK_COUNTER = "counter of tasks"
+"""The method of an energy counter that stands still while all of its tasks rest; every other one always advances."""
 ENERGY_METRICS = frozenset({"energy_joules", "power_watts"})
 """The metrics that measure energy, directly or as power over time."""
 

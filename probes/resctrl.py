@@ -17,7 +17,17 @@ from probes.counter_bank import CounterBank
 from probes.cpu.model import parse_cpuinfo
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.family import Family
-from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.model import (
+    TASK_COUNTER,
+    Channel,
+    Device,
+    DiscoveryResult,
+    Kind,
+    Problem,
+    Reason,
+    Rejection,
+    Roots,
+)
 from probes.plausibility import max_watts
 from probes.rapl import find_zones
 from probes.remedies import cause_of, remedy_for
@@ -211,7 +221,7 @@ def _drafts(group: Group, zones: Sequence[str]) -> Iterator[tuple[Channel, Path]
                 Device(package, Kind.CPU),
                 group.domain,
                 "energy_joules",
-                method="counter",
+                method=TASK_COUNTER,
                 resolution=1e-6,
                 contained_in=tuple(within),
             )

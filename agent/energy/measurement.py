@@ -11,7 +11,7 @@ from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.energy.read_rates import needed_seconds
 from agent.energy.window import NO_SAMPLE, WindowEnergy, method_of, window_energy, with_gauge_comparison
-from probes.model import ENERGY_METRICS
+from probes.model import ENERGY_METRICS, TASK_COUNTER
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ def enforce_tolerance(measured: Measurement, tolerance: float) -> Measurement:
 def is_stuck(reading: WindowEnergy) -> bool:
     """Return whether a counter showed no energy: a running device draws power, so the counter is dead or too slow.
 
-    A gauge can show 0 W, for example that of a power supply on standby.
+    A gauge can show 0 W, for example that of a power supply on standby, and the tasks of a group can all rest.
     """
-    return reading.method == "counter" and reading.energy is not None and not reading.energy.joules
+    is_counter = reading.method == "counter" and reading.channel.method != TASK_COUNTER
+    return is_counter and reading.energy is not None and not reading.energy.joules
 
 
 def relative_half_width(energy: Energy) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGY_METRICS, Source
+from probes.model import ENERGY_METRICS, TASK_COUNTER, Source
 from probes.polling import read_all
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Observation:
 def is_expected_to_change(channel: Channel) -> bool:
     """Return whether a working sensor of this kind changes within two seconds."""
     is_counter = channel.metric == "energy_joules" and channel.source is Source.MEASURED
-    return is_counter or channel.method == TICKS
+    return (is_counter and channel.method != TASK_COUNTER) or channel.method == TICKS
 
 
 def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observation:

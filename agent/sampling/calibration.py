@@ -14,7 +14,7 @@ from agent.energy.read_rates import mark_aliased, periods_within, run_period_sec
 from agent.runtime.cpu_budget import CPU_BUDGET
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGY_METRICS, CounterReader, Source, TimedProbe
+from probes.model import ENERGY_METRICS, TASK_COUNTER, CounterReader, Source, TimedProbe
 from probes.polling import MAX_READ_SHARE, STUCK_SECONDS, read_all
 
 if TYPE_CHECKING:
@@ -157,10 +157,11 @@ class ProbeCalibrator:
         return median(self._cpu_costs) / 1e9 if self._cpu_costs else 0.0
 
     def unchanged(self) -> Iterator[Channel]:
-        """Yield the energy counters that returned one value only."""
+        """Yield the energy counters that returned one value only, and whose device always draws power."""
         for position, seen in self._changes.items():
             channel = self.probe.channels[position]
-            if channel.metric == "energy_joules" and position in self._last and not seen and not self._failed:
+            is_counter = channel.metric == "energy_joules" and channel.method != TASK_COUNTER
+            if is_counter and position in self._last and not seen and not self._failed:
                 yield channel
 
     def channels(self) -> tuple[Channel, ...]:

@@ -18,7 +18,7 @@ from agent.energy.measurement import (
 )
 from agent.energy.provenance import Provenance
 from agent.energy.read_rates import needed_seconds
-from probes.model import Channel, Device, Kind, Reason, Rejection
+from probes.model import TASK_COUNTER, Channel, Device, Kind, Reason, Rejection
 from simulated import SECOND, constant
 from store.records import Layout, Series, Tick
 from synthetic_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
@@ -106,6 +106,12 @@ def test_a_stuck_sensor_of_the_total_leaves_no_total():
     found = measure([still], 2 * SECOND, round(2.5 * SECOND))
     assert is_stuck(found.readings[0])
     assert (found.total, found.readings[0].energy.joules) == (None, 0)
+
+
+def test_a_counter_of_tasks_that_all_rest_is_not_a_dead_sensor():
+    resting = replace(PACKAGE, method=TASK_COUNTER)
+    still = replace(read(resting, constant(0.0), 6), times_ns=(2 * SECOND - 1, 3 * SECOND), values=(7.0, 7.0))
+    assert not is_stuck(measure([still], 2 * SECOND, round(2.5 * SECOND)).readings[0])
 
 
 def test_a_gauge_that_shows_no_power_is_not_a_dead_sensor():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from agent.host.observation import Observation, observe
 from command import call
 from moving_counters import advancing_counters, busy_processors
 from probes.errors import DeviceLostError, ReadError
-from probes.model import Channel, Device, Kind, Source
+from probes.model import TASK_COUNTER, Channel, Device, Kind, Source
 from trees import hwmon_chip, powercap_zone
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def refused(error: Exception) -> Callable[[int], float]:
     [
         (ENERGY, float, True, False),
         (ENERGY, lambda _: 5.0, False, True),
+        (replace(ENERGY, method=TASK_COUNTER), lambda _: 5.0, False, False),  # its tasks rest
         (POWER, lambda _: 5.0, False, False),
         (ESTIMATE, lambda _: 5.0, False, False),
         (TICKS, lambda _: 0.0, True, False),  # an idle host: ticks still pass

@@ -14,7 +14,7 @@ from agent.sampling.calibration import LONGEST_SECONDS, ProbeCalibrator, calibra
 from agent.sampling.sampler import Sampler
 from agent.sampling.schedule import ScheduledProbe
 from probes.errors import DeviceLostError, ReadError
-from probes.model import Channel, Device, Kind, Reason, Rejection, Source
+from probes.model import TASK_COUNTER, Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Layout
 from waiting import await_true
 
@@ -120,6 +120,16 @@ def test_a_frozen_sensor_ends_its_calibration_early_without_a_refresh_period():
     assert seconds == pytest.approx(LONGEST_SECONDS, abs=0.05)
     _, _, seconds = calibrated({replace(ENERGY, refresh_seconds=0.001): 0})
     assert seconds == pytest.approx(0.25, abs=0.005)
+
+
+@pytest.mark.parametrize(("method", "named"), [("counter", True), (TASK_COUNTER, False)])
+def test_a_counter_that_does_not_change_is_named_unless_its_tasks_may_rest(method, named):
+    clock = Clock()
+    channel = replace(ENERGY, method=method)
+    calibrator = ProbeCalibrator(Watched(clock, {channel: 0}), clock.monotonic_ns)
+    while calibrator.wanted:
+        clock.sleep(calibrator.read())
+    assert list(calibrator.unchanged()) == ([channel] if named else [])
 
 
 def test_a_probe_that_fails_retains_its_channels():
