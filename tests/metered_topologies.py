@@ -5,11 +5,56 @@ from __future__ import annotations
 import machines
 from agent.energy.counted_sensors import Boundary
 from machines import Topology
-from sensor_channels import REST
+from sensor_channels import LOSSES, REST
 
+_PLATFORM = dict.fromkeys(("psys/psys", "psys-1/psys"), ("package-0", "package-1", "memory", "board"))
 _SERVER = "package-0/package package-1/package package-0/dram package-1/dram"
 
 METERED = (
+    Topology(
+        "two power supplies with meters of their input, sockets, a GPU",
+        "7-0058/wall 7-0059/wall",
+        Boundary.WALL,
+        (),
+        build=machines.supplies,
+        gpus=(machines.CARD,),
+    ),
+    Topology(
+        "a whole-node meter, sockets, a GPU",
+        "ACPI000D:00/wall",
+        Boundary.WALL,
+        (),
+        build=machines.wall_metered,
+        gpus=(machines.CARD,),
+    ),
+    Topology(
+        "two whole-node meters that may measure the same power",
+        "ACPI000D:00/wall",
+        Boundary.WALL,
+        ("anything that ACPI000D:01 measures beside ACPI000D:00",),
+        build=machines.doubly_wall_metered,
+        gpus=(machines.CARD,),
+    ),
+    Topology(
+        "a BMC's meter beside everything",
+        "bmc/wall",
+        Boundary.WALL,
+        (),
+        trees=("intel_server_2s", "gaudi2"),
+        gpus=(machines.CARD,),
+        beside=(machines.BMC,),
+        covers=_PLATFORM,
+    ),
+    Topology(
+        "a Cray node's counters beside sockets and a GPU",
+        "pm_counters/node",
+        Boundary.NODE,
+        LOSSES,
+        trees=("cray_ex",),
+        build=machines.two_sockets,
+        gpus=(machines.CARD,),
+        covers=machines.CRAY_COVERS,
+    ),
     Topology(
         "a plug, two power supplies, sockets and a GPU",
         "meter-desk/wall",
@@ -46,6 +91,19 @@ METERED = (
         gpus=(machines.CARD, machines.OTHER),
         beside=machines.HGX,
         covers={"bmc/hgx": ("GPU-a", "GPU-b")},
+    ),
+    Topology(
+        "two sockets that count the energy of groups of tasks",
+        _SERVER,
+        Boundary.PACKAGE,
+        REST,
+        trees=("resctrl_aet",),
+        build=machines.two_sockets,
+        covers={
+            f"package-{socket}/{group}": (f"package-{socket}.core{part}",)
+            for socket in (0, 1)
+            for group, part in (("core-group", ""), ("core-group-llm", ".llm"))
+        },
     ),
     Topology(
         "two sockets by the counters of perf, whose zones cannot be read",

@@ -13,15 +13,13 @@ from agent.api.counters import CounterView
 from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
 from agent.api.unix_socket import UnixAddress
-from agent.config.paths import state_folder
 from agent.daemon import sd_notify as notify
 from agent.daemon.maintenance import Maintenance, interval_seconds
 from agent.daemon.supervision import StoreFile, Supervisor
 from agent.daemon.tick_store import TickStore
-from agent.energy.wall_factor import changes
+from agent.daemon.wall import wall_factor
 from agent.host.gpu_activity import GpuHandle
 from agent.host.inventory import describe_host
-from agent.host.wall_state import WallStateError, present_key, read_record
 from agent.runtime import logs as log
 from agent.runtime.clock import Timebase
 from agent.runtime.closing import CLOSE_SECONDS
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.daemon.service_signals import ServiceSignals
     from agent.daemon.serving.thread import ServingThread
-    from agent.energy.wall_factor import AppliedFactor
     from agent.sampling.counter_accumulator import Totals
     from agent.sampling.pipeline import NamedChannels, Pipeline
     from agent.sampling.schedule import ScheduledProbe
@@ -116,7 +113,7 @@ def running(
                     close_seconds=lambda: signals.remaining_seconds(CLOSE_SECONDS),
                 )
             )
-            pipeline.sink.host_total.wall_factor = _wall_factor(config, host, pipeline.discovery)
+            pipeline.sink.host_total.wall_factor = wall_factor(config, host.id, pipeline.discovery.channels)
             serving = _serving(config, host, timebase, pipeline, Reader(engine, _log_damage), memory, writer)
             exporter = _exporter(host, pipeline, store_errors, serving)
             periods = [probe.period_seconds for probe in pipeline.probes]
@@ -149,23 +146,6 @@ def running(
         if serving:
             serving.start()
         yield service
-
-
-def _wall_factor(config: Config, host: Host, discovery: Discovery) -> AppliedFactor | None:
-    """Return the stored wall factor of this host, None without one that holds for its present sensors."""
-    folder = state_folder(config.database)
-    try:
-        record = read_record(folder) if folder else None
-    except WallStateError as error:
-        logger.warning("the wall factor is not used", reason=str(error))
-        return None
-    if record is None:
-        return None
-    void = changes(record.key, present_key(config.roots, host.id, discovery.channels))
-    if void:
-        logger.warning("the wall factor is void", reason="; ".join(void))
-        return None
-    return record.applied()
 
 
 def _without_serving_budget(config: Config) -> Config:
