@@ -146,7 +146,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         "log_level": "info",
         "tariff": "",
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
-        "sensors": {"exclude": []},
+        "sensors": {"exclude": [], "ambient": ""},
         "sampling": {
             "period_seconds": 1.0,
             "estimates": True,
