@@ -11,16 +11,17 @@ import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from agent.config import ConfigError, load
+from agent.config import Config, ConfigError, load
+from agent.config.meters import meters_of_host
 from agent.install.files import Change, FileStatus, file_status, remove, write
 from probes.registry import known_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from probes.family import Family, ServiceNeeds
     from probes.settings import MeterConfig
@@ -121,7 +122,7 @@ def files_for(
         if name not in known:
             others = ", ".join(sorted(known))
             raise FamilyError(f"{name!r} cannot be enabled; these families need it: {others}, or none")
-    meters = _meters(config)
+    meters = _meters(root, config)
     groups = _groups(root / "etc/group")
     found, notes = [], []
     for name in dict.fromkeys((*kept, *names)):
@@ -210,11 +211,18 @@ def _allow(addresses: Iterable[str]) -> list[str]:
     return [f"IPAddressAllow={each}" for each in found if not each.is_loopback]
 
 
-def _meters(config: Path) -> tuple[MeterConfig, ...]:
+def _meters(root: Path, config: Path) -> tuple[MeterConfig, ...]:
+    """Return the meters of the host whose files are below `root`; all of them if that does not have its name."""
     try:
-        return load(config).sensors.meters if config.exists() else ()
+        found = load(config) if config.exists() else Config()
     except ConfigError as error:
         raise FamilyError(f"{error}; correct the configuration first") from error
+    if root == Path("/"):
+        return found.sensors.meters
+    try:
+        return meters_of_host(found.meters, (root / "etc/hostname").read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return found.meters
 
 
 def _groups(file: Path) -> frozenset[str]:

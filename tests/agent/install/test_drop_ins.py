@@ -164,6 +164,19 @@ def test_none_closes_the_unit_again(tmp_path: Path) -> None:
     assert names_in(tmp_path) == set(PLACES)
 
 
+def test_an_image_gets_the_meters_of_its_own_host(tmp_path: Path) -> None:
+    configured(
+        tmp_path,
+        CONFIG + 'host = "node1"\n' + CONFIG.replace('"bmc"', '"other"').replace(".10", ".12") + 'host = "node2"\n',
+    )
+    address = tmp_path / FOLDER / "family-redfish.conf"
+    invoke("install", "--root", str(tmp_path), "--enable", "redfish")
+    assert "192.0.2.10\nIPAddressAllow=192.0.2.12" in address.read_text()
+    (tmp_path / "etc/hostname").write_text("node2\n")
+    invoke("install", "--root", str(tmp_path))
+    assert address.read_text().splitlines()[2:] == ["IPAddressAllow=192.0.2.12"]
+
+
 def test_a_changed_address_is_shown_by_status_and_written_by_the_next_installation(tmp_path: Path) -> None:
     configured(tmp_path)
     invoke("install", "--root", str(tmp_path), "--enable", "redfish")
