@@ -23,7 +23,7 @@ from agent.energy.containment import (
 )
 from agent.energy.duplicates import find_duplicates
 from agent.energy.missing_sensors import devices_without_sensor, missing_sensors
-from probes.meters.device import FEED, supplies_of
+from probes.meters.device import FEED, RACK, supplies_of
 from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 # The domains of a board's meter of the whole node.
 _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
-
-# The domain of a meter of several hosts.
-_RACK = "rack"
 
 # The step of a counter from which the power summed over time is better in windows of minutes.
 _COARSE_JOULES = 1_000.0
@@ -188,7 +185,7 @@ def is_dead(series: Series) -> bool:
 
 def _of_host(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return the channels without those of a whole rack, which measure other hosts too."""
-    return tuple(channel for channel in channels if channel.domain != _RACK)
+    return tuple(channel for channel in channels if channel.domain != RACK)
 
 
 def _feeds(meters: Sequence[Channel]) -> Coverage | None:

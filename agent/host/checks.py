@@ -17,6 +17,7 @@ from agent.runtime.cgroup import read_limits
 from probes.cpu.utilization import Utilization
 from probes.deadline import NoAnswerError, within
 from probes.errors import ReadError
+from probes.meters.device import RACK
 from probes.model import ENERGY_METRICS, Kind, Source
 from probes.sysfs import read_int, read_label, read_text
 
@@ -34,6 +35,8 @@ _CHECK_TIMEOUT_SECONDS = 2.0
 _THERMAL_MARGIN_CELSIUS = 5.0
 _REQUIRED_DISK_BYTES = 200e6
 """The space for a long run, which stores about 100 samples a second for each energy sensor."""
+_COVERING = frozenset({Kind.CPU, Kind.BOARD, Kind.HOST, Kind.PSU})
+"""The kinds of devices whose power includes that of processors."""
 
 
 NOT_OBSERVED = Observation({})
@@ -91,7 +94,7 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
         channel
         for probe in found.probes
         for channel in probe.channels
-        if channel.metric in ENERGY_METRICS and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
+        if channel.metric in ENERGY_METRICS and channel.device.kind in _COVERING and channel.domain != RACK
     ]
     name = "processor power"
     measuring = [channel for channel in channels if channel.source is Source.MEASURED]

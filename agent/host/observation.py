@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 2.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.25
 """The time between the first two reads of a probe, which doubles with every read, and the longest."""
+_LARGEST_STEP_JOULES = 10.0
+"""The largest step of a counter that changes within two seconds while its device rests; many wall meters exceed it."""
 TICKS = "ticks"
 """The method of a utilization that the kernel counts."""
 
@@ -51,7 +53,8 @@ class Observation:
 def is_expected_to_change(channel: Channel) -> bool:
     """Return whether a working sensor of this kind changes within two seconds."""
     is_counter = channel.metric == "energy_joules" and channel.source is Source.MEASURED
-    return (is_counter and channel.method != TASK_COUNTER) or channel.method == TICKS
+    is_fast = 2 * channel.refresh_seconds <= LONGEST_SECONDS and channel.resolution <= _LARGEST_STEP_JOULES
+    return (is_counter and is_fast and channel.method != TASK_COUNTER) or channel.method == TICKS
 
 
 def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observation:

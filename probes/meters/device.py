@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from probes.settings import MeterConfig
 
-FEED = "feed"
-DOMAINS: Mapping[str, str] = {"host": "wall", "supply": FEED, "rack": "rack"}
+FEED, RACK = "feed", "rack"
+DOMAINS: Mapping[str, str] = {"host": "wall", "supply": FEED, "rack": RACK}
 """The domain of a meter by its load: the whole host, one of several supplies that are added, or a rack."""
 RACK_WATTS = 200_000.0
 """The highest plausible power of a rack, in watts."""
@@ -63,7 +63,7 @@ def channel_of(
     resolution: float,
 ) -> Channel:
     """Return a channel of a meter; the meters of the rack among `meters` contain those of the host."""
-    racks = tuple((id_of(each), DOMAINS["rack"]) for each in meters if each.feeds == "rack")
+    racks = tuple((id_of(each), RACK) for each in meters if each.feeds == "rack")
     return Channel(
         device,
         DOMAINS[meter.feeds],

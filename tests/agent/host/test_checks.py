@@ -20,7 +20,8 @@ from agent.host.checks import (
     thermal,
     virtual_machine,
 )
-from probes.model import Roots
+from fake_probes import FakeProbe
+from probes.model import Channel, Device, Kind, Roots
 from probes.registry import Discovery, discover
 from probes.settings import SensorSettings
 from trees import FIXTURES, powercap_zone, write
@@ -54,6 +55,15 @@ def test_processor_power_is_measured_estimated_or_missing(tmp_path: Path) -> Non
     missing = power(tmp_path / "without", estimates=False)
     assert missing.verdict is Verdict.FAIL
     assert "--estimates" in missing.remedy
+
+
+def test_a_meter_of_the_host_includes_the_processors_and_one_of_the_rack_does_not() -> None:
+    verdicts = {}
+    for domain in ("wall", "feed", "rack"):
+        probe = FakeProbe()
+        probe.channels = (Channel(Device("meter-desk", Kind.HOST), domain, "power_watts"),)
+        verdicts[domain] = processor_power(Discovery((probe,), (), ())).verdict
+    assert verdicts == {"wall": Verdict.PASS, "feed": Verdict.PASS, "rack": Verdict.FAIL}
 
 
 def test_the_check_names_the_excluded_sensors_if_nothing_covers_the_processors(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def refused(error: Exception) -> Callable[[int], float]:
         (ENERGY, float, True, False),
         (ENERGY, lambda _: 5.0, False, True),
         (replace(ENERGY, method=TASK_COUNTER), lambda _: 5.0, False, False),  # its tasks rest
+        (replace(ENERGY, refresh_seconds=60.0), lambda _: 5.0, False, False),  # a plug that counts by the minute
+        (replace(ENERGY, resolution=3600.0), lambda _: 5.0, False, False),  # a plug that counts watt-hours
         (POWER, lambda _: 5.0, False, False),
         (ESTIMATE, lambda _: 5.0, False, False),
         (TICKS, lambda _: 0.0, True, False),  # an idle host: ticks still pass
