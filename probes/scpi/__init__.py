@@ -11,7 +11,7 @@ FAMILY = Family(
     reads="power analyzers with a raw socket, by their queries; they calibrate all other meters",
     method="measured: the power, and an energy integral if the meter runs one",
     refresh="1 s, or refresh_seconds of the meter",
-    tested_on=("pyvisa-sim",),
+    tested_on=("pyvisa-sim", "PyVISA-py at a raw socket of ours"),
     configured=True,
     meter_kinds=("scpi",),
 )
