@@ -13,8 +13,8 @@ from reporting import Bar, arguments, finish, table
 
 from agent.host.records import RunEnvironment
 from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_baselines
-from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.points import analyze
+from agent.profiling.run_samples import run_samples
 from probes.model import Channel, Device, Kind
 from store.records import Series, Window
 
@@ -23,15 +23,16 @@ READ_NS = 10_000_000
 LARGEST_SECONDS = 2.0
 LENGTHS = (1, 4)
 """The lengths of the runs whose memory is compared, as multiples of the run of this benchmark."""
+LARGEST_GROWTH = 4.0
+"""MiB for each hour of a run: its windows with their latencies, and the conditions of its devices."""
 LARGEST_SHARE = 0.5
 """Percent of the run's time: the user waits for it after the run."""
 _DOMAINS = (("package-0", "package"), ("package-0", "dram"), ("package-1", "package"), ("package-1", "dram"))
 
 
-def counter(device: str, domain: str, seconds: float) -> Series:
-    """Return a counter of uneven power, read every 10 ms."""
-    number = _DOMAINS.index((device, domain)) + 1
-    channel = Channel(
+def channel(device: str, domain: str) -> Channel:
+    """Return a counter."""
+    return Channel(
         Device(device, Kind.CPU),
         domain,
         "energy_joules",
@@ -39,9 +40,18 @@ def counter(device: str, domain: str, seconds: float) -> Series:
         resolution=2.0**-14,
         max_plausible=1000.0,
     )
-    times = range(0, round(seconds * 1e9), READ_NS)
-    joules = array("d", (0.1 * number * at + (at * number % 7) * 1e-3 for at in range(len(times))))
-    return Series(channel, array("q", times), joules, halves_ns=array("q", (2_000,)) * len(times))
+
+
+def read(start_ns: int, end_ns: int, _metrics: frozenset[str]) -> tuple[Series, ...]:
+    """Return counters of uneven power, read every 10 ms from 0 on; the samples between two times."""
+    times = range(max(0, -(-start_ns // READ_NS)) * READ_NS, end_ns + 1, READ_NS)
+    found = []
+    for number, domain in enumerate(_DOMAINS, 1):
+        reads = (at_ns // READ_NS for at_ns in times)
+        joules = array("d", (0.1 * number * at + (at * number % 7) * 1e-3 for at in reads))
+        halves = array("q", (2_000,)) * len(times)
+        found.append(Series(channel(*domain), array("q", times), joules, halves_ns=halves))
+    return tuple(found)
 
 
 def windows_of(points: int, repeats: int) -> list[Window]:
@@ -62,15 +72,27 @@ def windows_of(points: int, repeats: int) -> list[Window]:
 
 
 def derive(points: int, repeats: int) -> tuple[float, int, int, float]:
-    """Derive a run; return the CPU time, the samples, the windows and the length of the run, times in seconds."""
+    """Derive a run; return the CPU time, the samples, the windows and the length of the run, times in seconds.
+
+    The time has no reads of a store: the samples are made here, and their time is subtracted.
+    """
     windows = windows_of(points, repeats)
     length = windows[-1].end_ns / 1e9
-    series = [counter(*domain, length + 5) for domain in _DOMAINS]
+    making = 0.0
+
+    def timed(start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
+        nonlocal making
+        began = time.process_time()
+        found = read(start_ns, end_ns, metrics)
+        making += time.process_time() - began
+        return found
+
     began = time.process_time()
-    sensors = Sensors.of(series, READ_NS / 1e9)
+    sensors = run_samples(timed, windows, READ_NS / 1e9, [channel(*each) for each in _DOMAINS]).sensors
     analyze(windows, sensors, None, RunEnvironment())
     derive_baselines(windows, sensors)
-    return time.process_time() - began, sum(len(each.times_ns) for each in series), len(windows), length
+    seconds = time.process_time() - began - making
+    return seconds, len(_DOMAINS) * round(length * 1e9) // READ_NS, len(windows), length
 
 
 def peak_mebibytes(points: int, repeats: int) -> float:
@@ -111,6 +133,7 @@ def main() -> None:
     bars = [
         Bar("processor time", whole, LARGEST_SECONDS, "s"),
         Bar("processor time over the run's time", 100 * share, LARGEST_SHARE, "%"),
+        Bar("growth of the memory with each hour of a run", growth, LARGEST_GROWTH, "MiB"),
     ]
     finish(options.json, figures, bars)
 

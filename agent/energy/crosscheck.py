@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.cost.interval import Interval
     from agent.energy.containment import Key
     from agent.energy.layers import Layer
-    from agent.energy.window import SeriesEnergy
+    from agent.energy.window import Energies
     from probes.model import Channel
 
 GAIN = 0.03
@@ -64,7 +64,7 @@ class CheckedLayer:
     reason: str
 
 
-def powers(series: Iterable[SeriesEnergy], start_ns: int, end_ns: int) -> Powers:
+def powers(series: Iterable[Energies], start_ns: int, end_ns: int) -> Powers:
     """Return the mean power of each sensor in a window, without those whose energy is unknown."""
     energies = ((each.channel.place, each.between(start_ns, end_ns).energy) for each in series)
     return {place: energy.times(1e9 / (end_ns - start_ns)) for place, energy in energies if energy is not None}

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, replace
 from operator import sub
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.energy.bounds import Energy, WindowResult, combine_results, slowest_refresh_seconds
 from agent.energy.counter import CounterEnergy
@@ -57,6 +57,20 @@ class WindowEnergy:
         if self.energy is None or self.integrated is None or not self.energy.joules:
             return None
         return self.integrated.joules / self.energy.joules - 1
+
+
+class Energies(Protocol):
+    """The energies of one sensor: a `SeriesEnergy`, or those of a run whose samples are not all in memory.
+
+    `series` then has an excerpt of the samples, which shows whether the sensor works.
+    """
+
+    channel: Channel
+    series: Series
+
+    def between(self, start_ns: int, end_ns: int) -> WindowEnergy:
+        """Return the energy of [start_ns, end_ns)."""
+        ...
 
 
 class SeriesEnergy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -55,11 +54,15 @@ def build_document(
 ) -> Document:
     """Return the profile of the windows, each of which belongs to the run at its position."""
     energetic = (each for each in samples.series if each.channel.metric in ENERGY_METRICS)
-    sensors = Sensors.of(energetic, samples.sampling_period_seconds, samples.channels)
     halves_ns = {
         (window.start_ns, window.end_ns): each.start.half_ns for window, each in zip(windows, placed, strict=True)
     }
-    sensors = replace(sensors, series=tuple(UncertainTimeEnergy(each.series, halves_ns) for each in sensors.series))
+    sensors = Sensors.of(
+        energetic,
+        samples.sampling_period_seconds,
+        samples.channels,
+        lambda series: UncertainTimeEnergy(series, halves_ns),
+    )
     points = analyze(windows, sensors, tariff, _environment(samples))
     first = placed[0].run
     return Document(

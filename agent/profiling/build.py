@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.host.records import CONDITION_METRICS, RunEnvironment
+from agent.host.records import RunEnvironment
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.layer_checks import check_layers
 from agent.profiling.analysis.meters import ambient, meter_facts
-from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.analysis.startup import derive_startup, with_models
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
 from agent.profiling.points import analyze
 from agent.profiling.records import SCHEMA_VERSION, Document
 from agent.profiling.run_facts import EngineFacts, PlanFacts, WorkloadFacts
 from agent.profiling.service import model_name, server_notes
-from agent.profiling.stopping import AROUND_NS
 from agent.profiling.tolerance_notes import tolerance_notes
 from agent.profiling.work import with_work
 from agent.workloads.input_spec import synthetic_note
@@ -31,11 +29,12 @@ from store.records import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from agent.profiling.analysis.metrics import Sensors
     from agent.profiling.context import ProfileRequest, RunContext, RunRecord
     from agent.profiling.records import Point
+    from agent.profiling.run_samples import RunSamples
     from agent.workloads.point import Value
     from probes.model import Channel
-    from store.records import Series
 
 
 def requested_settings(request: ProfileRequest) -> dict[str, Any]:
@@ -72,17 +71,15 @@ def _plan(request: ProfileRequest) -> PlanFacts:
 
 
 def build_document(
-    request: ProfileRequest, context: RunContext, record: RunRecord, found: tuple[Series, ...], created_ns: int
+    request: ProfileRequest, context: RunContext, record: RunRecord, samples: RunSamples, created_ns: int
 ) -> Document | None:
-    """Return the profile from the samples `found`, dated by its storage; None without a complete repeat."""
+    """Return the profile from the samples of the run, dated by its storage; None without a complete repeat."""
     ready, windows = record.ready, record.windows
     if ready is None or not any(window.point for window in windows):
         return None
-    energetic = (each for each in found if each.channel.metric in ENERGY_METRICS)
-    sensors = Sensors.of(energetic, record.sampling_period_seconds, context.channels)
-    points = analyze(
-        windows, sensors, request.tariff, _run_environment(request, record, context.channels, found), request.level
-    )
+    sensors = samples.sensors
+    environment = _run_environment(request, record, context.channels, samples)
+    points = analyze(windows, sensors, request.tariff, environment, request.level)
     points = with_models(points, record.models, windows, sensors, context.timebase)
     points = with_work(points, record.works, windows, request.plan.tolerance)
     different = any(point.model for point in points)
@@ -127,7 +124,7 @@ def build_document(
         startup=derive_startup(windows, sensors),
         cross_checks=check_layers(windows, sensors),
         meters=meter_facts(context.channels),
-        ambient=ambient(request.ambient_celsius, request.ambient_sensor, found),
+        ambient=ambient(request.ambient_celsius, request.ambient_sensor, samples.conditions),
     )
 
 
@@ -136,26 +133,16 @@ def _position(request: ProfileRequest, point: Point) -> int:
     return request.points.index(point.parameters) if point.parameters in request.points else len(request.points)
 
 
-def samples(context: RunContext, record: RunRecord) -> tuple[Series, ...]:
-    """Return the samples of a run, none if it has no window. Raises StoreError."""
-    if not record.windows:
-        return ()
-    start_ns = min(window.start_ns for window in record.windows) - AROUND_NS
-    end_ns = max(window.end_ns for window in record.windows) + AROUND_NS
-    return context.series(start_ns, end_ns, ENERGY_METRICS | CONDITION_METRICS)
-
-
 def _run_environment(
-    request: ProfileRequest, record: RunRecord, channels: Iterable[Channel], found: tuple[Series, ...]
+    request: ProfileRequest, record: RunRecord, channels: Iterable[Channel], samples: RunSamples
 ) -> RunEnvironment:
     measuring = {c.device.id for c in channels if c.metric in ENERGY_METRICS and c.source is Source.MEASURED}
-    reporting = {each.channel.device.id for each in found if each.channel.metric in ENERGY_METRICS and each.times_ns}
     return RunEnvironment(
         loads=record.loads,
-        series=tuple(each for each in found if each.channel.metric in CONDITION_METRICS),
+        series=samples.conditions,
         start=record.host_state.before,
         end=record.host_state.after,
-        silent=tuple(sorted(measuring - reporting)),
+        silent=tuple(sorted(measuring - samples.reporting)),
         mode=request.plan.name,
         tolerance=request.plan.tolerance,
         faults=record.sampler.faults if record.sampler else (),

@@ -83,14 +83,22 @@ def analyze(
     """
     idle = tuple(window for window in windows if window.phase in BASELINES)
     shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, level)
-    phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
-    for point in dict.fromkeys(window.point for window in windows if window.point):
-        own = [window for window in windows if window.point == point]
-        repeats = complete_repeats(own, phases)
-        if repeats:
-            points.append(_point(decode_point(point), repeats, load_of((window,) for window in own), shared))
+    for point, repeats in repeats_of(windows).items():
+        load = load_of((window,) for window in windows if window.point == point)
+        points.append(_point(decode_point(point), repeats, load, shared))
     return price_points(points, derive_baselines(idle, sensors), tariff)
+
+
+def repeats_of(windows: Sequence[Window]) -> dict[str, tuple[Repeat, ...]]:
+    """Return the complete repeats of each point that has any, by the encoded point, in the order of their first run."""
+    phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
+    own: dict[str, list[Window]] = {}
+    for window in windows:
+        if window.point:
+            own.setdefault(window.point, []).append(window)
+    found = {point: complete_repeats(each, phases) for point, each in own.items()}
+    return {point: repeats for point, repeats in found.items() if repeats}
 
 
 def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:

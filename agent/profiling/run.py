@@ -14,7 +14,8 @@ from agent.config.paths import state_folder
 from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.inventory import describe_host
 from agent.host.settings import PowerLimits
-from agent.profiling.build import build_document, requested_settings, samples
+from agent.profiling.analysis.metrics import Sensors
+from agent.profiling.build import build_document, requested_settings
 from agent.profiling.ceiling import GEMM, STREAM, with_ceilings
 from agent.profiling.contention import contention
 from agent.profiling.context import RunContext, RunPolicy, RunRecord, complete_windows
@@ -22,6 +23,7 @@ from agent.profiling.document.codec import to_json
 from agent.profiling.document.versions import ProfileError, parse
 from agent.profiling.preparation import check_policy, describe_context, plan_run, remote_host
 from agent.profiling.run_facts import HostState
+from agent.profiling.run_samples import RunSamples, run_samples
 from agent.profiling.run_store import RunStore, open_run_database
 from agent.profiling.service import baselines, place_notes, server_of
 from agent.profiling.stopping import StoppingRule
@@ -35,6 +37,7 @@ from agent.workloads.errors import WorkloadError
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.point import decode_point, point_name
 from agent.workloads.runner.client import WorkloadProcess
+from probes.model import ENERGY_METRICS
 from probes.nvml.probe import NvmlProbe
 from store.errors import StoreError
 from store.reader import Reader
@@ -157,13 +160,15 @@ def _stored_ceilings(context: RunContext, run_store: RunStore) -> Iterator[dict[
             yield parse(profile.document)
 
 
-def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tuple[Series, ...]:
-    """Return the samples of a run; empty series if the store fails, because latency and throughput need no samples."""
+def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> RunSamples:
+    """Return the samples of a run; none if the store fails, because latency and throughput need no samples."""
+    period_seconds = record.sampling_period_seconds
     try:
-        return samples(context, record)
+        return run_samples(context.series, record.windows, period_seconds, context.channels)
     except StoreError as error:
         run_store.note(error)
-        return tuple(Series(channel, (), ()) for channel in context.channels)
+        empty = [Series(channel, (), ()) for channel in context.channels if channel.metric in ENERGY_METRICS]
+        return RunSamples(Sensors.of(empty, period_seconds, context.channels))
 
 
 def _record(

@@ -19,7 +19,7 @@ from probes.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.energy.window import SeriesEnergy, WindowEnergy
+    from agent.energy.window import Energies, WindowEnergy
     from agent.host.records import GpuLoad, HostLoad, WindowKey
     from agent.profiling.analysis.metrics import Repeat
     from probes.model import Channel
@@ -38,7 +38,7 @@ _CPU_ONLY = frozenset({Kind.CPU, Kind.MEMORY})
 def attribute_background(
     found: Sequence[SensorWindows],
     repeats: Sequence[Repeat],
-    series: Sequence[SeriesEnergy],
+    series: Sequence[Energies],
     loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],
 ) -> tuple[SensorWindows, ...]:
@@ -58,7 +58,7 @@ def attribute_background(
 
 def _attribute_reading(
     reading: SensorWindows,
-    series: SeriesEnergy,
+    series: Energies,
     repeats: Sequence[Repeat],
     loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],

@@ -25,11 +25,11 @@ from agent.profiling.records import (
 from probes.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from agent.energy.counted_sensors import Coverage
     from agent.energy.provenance import Provenance
-    from agent.energy.window import WindowEnergy
+    from agent.energy.window import Energies, WindowEnergy
     from agent.profiling.analysis.sequential import Widening
     from probes.model import Channel
     from store.records import Series, Window
@@ -54,21 +54,30 @@ class Sensors:
     of domains that have a counter as well, for comparison.
     """
 
-    series: tuple[SeriesEnergy, ...]
+    series: tuple[Energies, ...]
     coverage: Coverage
     sampling_period_seconds: float
-    redundant_gauges: tuple[SeriesEnergy, ...] = ()
+    redundant_gauges: tuple[Energies, ...] = ()
 
     @classmethod
-    def of(cls, series: Iterable[Series], sampling_period_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
-        """Select the total from all series of a host; `channels` has the devices without a sensor."""
+    def of(
+        cls,
+        series: Iterable[Series],
+        sampling_period_seconds: float,
+        channels: Iterable[Channel] = (),
+        energies_of: Callable[[Series], Energies] = SeriesEnergy,
+    ) -> Sensors:
+        """Select the total from all series of a host; `channels` has the devices without a sensor.
+
+        `energies_of` returns the energies of the windows of a series.
+        """
         found = tuple(series)
         best = best_series(found)
         counted = {each.channel.place for each in best if method_of(each.channel) == "counter"}
         gauges = (each for each in found if method_of(each.channel) == "integrated")
-        redundant_gauges = (SeriesEnergy(each) for each in gauges if each.channel.place in counted)
+        redundant_gauges = (energies_of(each) for each in gauges if each.channel.place in counted)
         return cls(
-            tuple(map(SeriesEnergy, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
+            tuple(map(energies_of, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
         )
 
     @property
@@ -77,7 +86,7 @@ class Sensors:
         return provenance(self.coverage.includes)
 
     @property
-    def included(self) -> tuple[SeriesEnergy, ...]:
+    def included(self) -> tuple[Energies, ...]:
         """The series of the total, each channel once."""
         return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
 
@@ -90,7 +99,7 @@ class Sensors:
         return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
 
 
-def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[SensorWindows, ...]:
+def sensor_windows(repeats: Iterable[Repeat], series: Iterable[Energies]) -> tuple[SensorWindows, ...]:
     """Return the energies of each sensor in every window."""
     repeats = tuple(repeats)
     return tuple(
@@ -148,7 +157,7 @@ def joules_per_inference(
     return totals if found else None
 
 
-def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Energy | None:
+def idle_watts(windows: Iterable[Window], series: Sequence[Energies]) -> Energy | None:
     """Return the power summed over sensors, in watts: the mean of idle windows, with bounds that span all of them.
 
     Windows of unknown power do not count; None if there are no others.
@@ -160,7 +169,7 @@ def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Ene
     return Energy(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
 
 
-def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
+def _watts(window: Window, series: Sequence[Energies]) -> Energy | None:
     total = Energy(0.0, 0.0, 0.0)
     for each in series:
         energy = each.between(window.start_ns, window.end_ns).energy
@@ -268,7 +277,7 @@ def _phase_energies(
 def _split(
     totals: Sequence[Energy],
     repeats: Sequence[Repeat],
-    series: Sequence[SeriesEnergy],
+    series: Sequence[Energies],
     unloaded: Sequence[Window],
     widening: Widening,
 ) -> EnergyBreakdown:

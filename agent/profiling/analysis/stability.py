@@ -9,10 +9,10 @@ from agent.energy.bounds import ASSUMED_REFRESH_SECONDS
 from agent.profiling.analysis.metrics import seconds_per_inference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from agent.energy.bounds import Energy
-    from agent.energy.window import SeriesEnergy
+    from agent.energy.window import Energies
     from agent.profiling.analysis.metrics import Repeat, Sensors
     from store.records import Window
 
@@ -46,6 +46,14 @@ def power_within(repeats: Sequence[Repeat], sensors: Sensors) -> tuple[tuple[flo
     return tuple(found)
 
 
+def window_parts(repeats: Sequence[Repeat], sensors: Sensors) -> Iterator[tuple[int, int]]:
+    """Yield the parts of windows whose energies `power_within` asks for, as (start, end) in nanoseconds."""
+    for windows in zip(*repeats, strict=True):
+        if count := _part_count(windows, sensors):
+            for window in windows:
+                yield from pairwise(_edges(window, count))
+
+
 def _part_count(windows: Sequence[Window], sensors: Sensors) -> int:
     refreshes = [each.channel.refresh_seconds or ASSUMED_REFRESH_SECONDS for each in sensors.included]
     if not refreshes:
@@ -55,15 +63,19 @@ def _part_count(windows: Sequence[Window], sensors: Sensors) -> int:
     return count if count >= MIN_PARTS else 0
 
 
-def _power_profile(window: Window, series: Sequence[SeriesEnergy], count: int) -> tuple[float, ...]:
+def _power_profile(window: Window, series: Sequence[Energies], count: int) -> tuple[float, ...]:
     """Return the energy of each part as a multiple of the mean part; nothing if one is unknown."""
-    length = window.end_ns - window.start_ns
-    edges = [window.start_ns + length * number // count for number in range(count + 1)]
     joules = []
-    for start_ns, end_ns in pairwise(edges):
+    for start_ns, end_ns in pairwise(_edges(window, count)):
         energies = [each.between(start_ns, end_ns).energy for each in series]
         if not all(energies):
             return ()
         joules.append(sum(energy.joules for energy in energies if energy))
     mean = sum(joules) / count
     return tuple(value / mean for value in joules) if mean else ()
+
+
+def _edges(window: Window, count: int) -> list[int]:
+    """Return the edges of the equal parts of a window."""
+    length = window.end_ns - window.start_ns
+    return [window.start_ns + length * number // count for number in range(count + 1)]
