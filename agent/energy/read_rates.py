@@ -40,6 +40,13 @@ TICK_SECONDS = 0.00003
 MAX_READ_SHARE = 0.02
 MAX_HIGH_RATE_SHARE = 0.25
 """The maximum share of time spent on reads at the base rate, and at the high rate around an edge."""
+EDGE_CPU_SECONDS = 0.018
+"""The maximum CPU time of a probe's reads around one edge.
+
+The shortest windows of a profile have an edge every 0.75 s, and half of the default CPU budget is for edges.
+"""
+_EDGE_REFRESHES, _EDGE_SECONDS = 2.5, 0.05
+"""The time at the high rate around an edge: a wait for a refresh before it, and for a later one after it."""
 
 
 def update_seconds(channel: Channel) -> float:
@@ -120,7 +127,7 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads around an edge of a window, in seconds; 0 without a counter.
 
     A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, and an estimate once; reads take at most
-    a quarter of the time. The period is one of the grid.
+    a quarter of the time, and 18 ms for each edge. The period is one of the grid.
     """
     wanted = [
         max(
@@ -132,12 +139,18 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
                 if channel.source is Source.MEASURED
                 else max(FASTEST_SECONDS, update_seconds(channel))
             ),
-            period_at_least(channel.read_seconds / MAX_HIGH_RATE_SHARE),
+            period_at_least(channel.read_seconds / _high_rate_share(update_seconds(channel))),
         )
         for channel in channels
         if channel.metric == "energy_joules"
     ]
     return min(wanted, default=0.0)
+
+
+def _high_rate_share(refresh_seconds: float) -> float:
+    """Return the maximum share of time for the reads of a counter around an edge, by its refresh period."""
+    edge_seconds = _EDGE_REFRESHES * (refresh_seconds or ASSUMED_REFRESH_SECONDS) + _EDGE_SECONDS
+    return min(MAX_HIGH_RATE_SHARE, EDGE_CPU_SECONDS / edge_seconds)
 
 
 def is_aliased(channel: Channel, period_seconds: float) -> bool:
