@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from engine_agreement import agreement_bars
 from engine_environments import engine_environment
-from engine_phases import THREADS, phase_bars, run_code
+from engine_phases import THREADS, phase_bars, run_code, sizes_of
 
 from agent.workloads.transformer.spec import TransformerSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reporting import Bar
 
 _PACKAGES = ("onnxruntime-genai==0.18.0",)
@@ -44,5 +45,5 @@ def prove(quick: bool) -> list[Bar]:
         spec = TransformerSpec(**_SHAPE, precision=precision, engine="onnxruntime-genai")
         with TemporaryDirectory() as folder:
             run_code(installed, _EXPORT, json.dumps(asdict(spec)), folder, str(THREADS))
-            bars += phase_bars(installed, spec, "genai_transformer", Path(folder), quick=quick)
+            bars += phase_bars(installed, spec, "genai_transformer", folder, *sizes_of(spec), quick=quick)
     return bars

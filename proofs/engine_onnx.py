@@ -9,13 +9,14 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from engine_environments import engine_environment
-from engine_pairs import LOOPS, PAIRS, QUICK_PAIRS, interleaved, profiled
+from engine_pairs import LOOPS, SLICE_SECONDS, in_rounds, profiled
 from reporting import Bar, table
 
 from agent.workloads.engine_spec import EngineSpec
@@ -40,8 +41,6 @@ _MODELS = {
 _QUANTIZED = {"rapidocr recognition": ("int8", "int8_static", "int4", "fp16"), "magika": ("int8", "int4", "fp16")}
 _LEAST_COSINE = {"int8": 0.95, "int4": 0.95, "fp16": 0.999}
 """The limits of the agreement; that of int8_static depends on the inputs that calibrate it."""
-_SECONDS = 0.5
-_PAIRS = 3 * PAIRS
 _THREADS = {"silero-vad": 1, "silero-vad half": 1}  # as silero-vad itself runs them; others: the choice of the engine
 
 
@@ -64,8 +63,7 @@ def prove(quick: bool) -> list[Bar]:
             model, threads = _model(home, name), _THREADS.get(name, 0)
             (point,) = _document(home, model, saved[name], "--threads", str(threads))["points"]
             print(f"{name}: {point['latency_seconds']['p50'] * 1e3:.4g} ms by inferometer profile", flush=True)
-            with _worker(home, model, threads, saved[name]) as ours, _loop(home, model, threads, saved[name]) as theirs:
-                pairs = interleaved(f"{name}: seconds of a run", ours, theirs, QUICK_PAIRS if quick else _PAIRS)
+            (pairs,) = in_rounds(partial(_sides, home, name, threads, saved[name]), quick=quick)
             bars += [] if quick else [pairs.bar()]
         for name in ("magika",) if quick else _QUANTIZED:
             bars += _quantized(home, name, saved[name])
@@ -100,19 +98,28 @@ def _saved(inputs: Mapping[str, NDArray[Any]], folder: Path) -> list[str]:
 
 
 @contextmanager
+def _sides(
+    home: Path, name: str, threads: int, inputs: Sequence[str]
+) -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
+    model = _model(home, name)
+    with _worker(home, model, threads, inputs) as ours, _loop(home, model, threads, inputs) as theirs:
+        yield {f"{name}: seconds of a run": (ours, theirs)}
+
+
+@contextmanager
 def _worker(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> Iterator[Callable[[], float]]:
     """Load a model in the workload process; yield a function that measures the median seconds of a run."""
     command = (str(home / "bin/python"), "-P", "-m", "agent.workloads.runner.worker")
     with WorkloadProcess(command) as worker:
         worker.start(OnnxSpec(model, inputs=parse_inputs(inputs)), EngineSpec(device="cpu", threads=threads))
         worker.prepare({"batch": 1})
-        yield lambda: median(worker.measure("inference", _SECONDS, 1).latencies_seconds)
+        yield lambda: median(worker.measure("inference", SLICE_SECONDS, 1).latencies_seconds)
 
 
 @contextmanager
 def _loop(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> Iterator[Callable[[], float]]:
     """Load a model in the plain loop; yield a function that measures the median seconds of a run."""
-    line = [home / "bin/python", "-I", LOOPS / "onnx.py", model, str(_SECONDS), str(threads), *inputs]
+    line = [home / "bin/python", "-I", LOOPS / "onnx.py", model, str(SLICE_SECONDS), str(threads), *inputs]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def seconds() -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine_agreement import agreement_bars
 from engine_environments import engine_environment
-from engine_phases import phase_bars, run_code
+from engine_phases import phase_bars, run_code, sizes_of
 
 from agent.workloads.transformer.spec import TransformerSpec
 
@@ -45,5 +45,5 @@ def prove(quick: bool) -> list[Bar]:
         with TemporaryDirectory() as folder:
             model = Path(folder) / "model.xml"
             run_code(installed, _EXPORT, json.dumps(asdict(spec)), model)
-            bars += phase_bars(installed, spec, "openvino_transformer", model, quick=quick)
+            bars += phase_bars(installed, spec, "openvino_transformer", model, *sizes_of(spec), quick=quick)
     return bars

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 from reporting import Bar, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
 PAIRS, QUICK_PAIRS = 5, 1
+ROUNDS, ROUND_PAIRS, SLICE_SECONDS = 5, 20, 0.2
+"""Fast iterations are compared in slices of this length: the speed of a virtual machine changes within a second. Two
+processes of one program differ by some percent for all of their time, so each round has new ones."""
 MOST_DIFFERENCE = 0.03
 LOOPS = Path(__file__).with_name("engine_loops")
 """The plain loops: scripts that import the engine, but nothing of this project, and print one JSON value."""
@@ -33,8 +37,8 @@ class Pairs:
 
     @property
     def ratio(self) -> float:
-        """The ratio of the medians."""
-        return median(self.ours) / median(self.theirs)
+        """The median of the ratios of the pairs, which share the speed of the machine at their time."""
+        return median(self.ratios)
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -44,7 +48,7 @@ class Pairs:
     def bar(self, most_difference: float = MOST_DIFFERENCE) -> Bar:
         """Return the bar on the difference of the medians."""
         spread = f"ratio {self.ratio:.3f}, of the pairs {min(self.ratios):.3f} to {max(self.ratios):.3f}"
-        return Bar(f"{self.quantity}, difference of the medians", abs(self.ratio - 1), most_difference, note=spread)
+        return Bar(f"{self.quantity}, difference", abs(self.ratio - 1), most_difference, note=spread)
 
 
 def interleaved(quantity: str, ours: Callable[[], float], theirs: Callable[[], float], pairs: int = PAIRS) -> Pairs:
@@ -61,6 +65,41 @@ def interleaved(quantity: str, ours: Callable[[], float], theirs: Callable[[], f
     rows.append(("median", median(result.ours), median(result.theirs), result.ratio))
     table(quantity, ("PAIR", "INFEROMETER>", "OTHER>", "RATIO>"), rows)
     return result
+
+
+def in_rounds(
+    start: Callable[[], AbstractContextManager[Mapping[str, tuple[Callable[[], float], Callable[[], float]]]]],
+    *,
+    quick: bool,
+) -> list[Pairs]:
+    """Measure both sides of each quantity in slices, in several rounds; print the ratio of each round.
+
+    `start` starts the processes of a round; its value has a function for each side, which measures one slice. The first
+    pair of a round does not count.
+    """
+    found: dict[str, list[Pairs]] = {}
+    for _ in range(1 if quick else ROUNDS):
+        with start() as sides:
+            for quantity, (ours, theirs) in sides.items():
+                ours(), theirs()
+                found.setdefault(quantity, []).append(_slices(quantity, ours, theirs, 1 if quick else ROUND_PAIRS))
+    joined = []
+    for quantity, rounds in found.items():
+        ours, theirs = (tuple(each for part in rounds for each in getattr(part, side)) for side in ("ours", "theirs"))
+        joined.append(Pairs(quantity, ours, theirs))
+        rows = [(n, median(part.ours), median(part.theirs), part.ratio) for n, part in enumerate(rounds, 1)]
+        rows.append(("all", median(ours), median(theirs), joined[-1].ratio))
+        table(quantity, ("ROUND", "INFEROMETER>", "OTHER>", "RATIO>"), rows)
+    return joined
+
+
+def _slices(quantity: str, ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> Pairs:
+    """Measure pairs in the order ABBA."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for number in range(pairs):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            found[side].append((ours, theirs)[side]())
+    return Pairs(quantity, tuple(found[0]), tuple(found[1]))
 
 
 def profiled(environment: Path, *arguments: str | Path) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from engine_pairs import LOOPS, PAIRS, QUICK_PAIRS, interleaved
+from engine_pairs import LOOPS, SLICE_SECONDS, in_rounds
 
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.runner.client import WorkloadProcess
@@ -20,31 +21,39 @@ if TYPE_CHECKING:
 
     from agent.workloads.transformer.spec import TransformerSpec
 
-THREADS, SECONDS = 2, 1.0
+THREADS = 2
 
 
-def phase_bars(installed: Path, spec: TransformerSpec, script: str, model: Path, *, quick: bool) -> list[Bar]:
-    """Return a bar for each phase, in pairs of one second: none if `quick`.
+def phase_bars(installed: Path, spec: TransformerSpec, script: str, *arguments: str | Path, quick: bool) -> list[Bar]:
+    """Return a bar for each phase: none if `quick`.
 
-    `script` of `engine_loops` gets `model`, a file or a folder, and the sizes of the requests. For each line of its
-    input, the name of a phase, it prints the median time of an iteration in seconds.
+    `script` of `engine_loops` gets the arguments, the number of threads and the length of a slice in seconds. For each
+    line of its input, the name of a phase, it prints the median time of an iteration in seconds.
     """
-    sizes = (spec.batch, spec.prompt_tokens, spec.output_tokens, spec.vocabulary)
-    line = [installed / "bin/python", "-I", LOOPS / f"{script}.py", model, *map(str, (*sizes, THREADS, SECONDS))]
-    bars = []
-    with _worker(installed, spec) as worker, _loop(line) as loop:
-        for phase in spec.phases:
+    line = [installed / "bin/python", "-I", LOOPS / f"{script}.py", *arguments, str(THREADS), str(SLICE_SECONDS)]
 
-            def ours(phase: str = phase) -> float:
-                return median(worker.measure(phase, SECONDS, 1).latencies_seconds)
+    @contextmanager
+    def start() -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
+        with _worker(installed, spec) as worker, _loop(line) as loop:
+            yield {
+                f"{spec.engine} {spec.precision} {phase}, seconds": (
+                    partial(_median_seconds, worker, phase),
+                    partial(loop, phase),
+                )
+                for phase in spec.phases
+            }
 
-            def theirs(phase: str = phase) -> float:
-                return loop(phase)
+    pairs = in_rounds(start, quick=quick)
+    return [] if quick else [each.bar() for each in pairs]
 
-            quantity = f"{spec.engine} {spec.precision} {phase}, seconds"
-            pairs = interleaved(quantity, ours, theirs, QUICK_PAIRS if quick else 3 * PAIRS)
-            bars += [] if quick else [pairs.bar()]
-    return bars
+
+def sizes_of(spec: TransformerSpec) -> tuple[str, ...]:
+    """Return the sizes of the requests, as the loops get them."""
+    return tuple(map(str, (spec.batch, spec.prompt_tokens, spec.output_tokens, spec.vocabulary)))
+
+
+def _median_seconds(worker: WorkloadProcess, phase: str) -> float:
+    return median(worker.measure(phase, SLICE_SECONDS, 1).latencies_seconds)
 
 
 def run_code(installed: Path, code: str, *arguments: str | Path) -> None:

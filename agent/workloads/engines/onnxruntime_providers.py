@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SUFFIX = "ExecutionProvider"
 CPU, CUDA = f"CPU{_SUFFIX}", f"CUDA{_SUFFIX}"
 _ON_CUDA = {CUDA, f"Tensorrt{_SUFFIX}", f"NvTensorRTRTX{_SUFFIX}"}
+_STRICT = {"use_tf32": "0"}
+"""By default the provider rounds the factors of fp32 products to TF32, with 10 bits of mantissa instead of 23."""
 RECORD = "session.record_ep_graph_assignment_info"
 """The session entry that makes newer versions of the engine record the provider of each operator."""
 
@@ -66,7 +68,7 @@ def _of_device(device: str, offered: Sequence[str], version: str) -> list[tuple[
         )
     if device == "cpu" or CUDA not in offered:
         return [(CPU, {})]
-    return [(CUDA, {"device_id": device.partition(":")[2] or "0"}), (CPU, {})]
+    return [(CUDA, {"device_id": device.partition(":")[2] or "0", **_STRICT}), (CPU, {})]
 
 
 def memory_of(provider: str, options: Mapping[str, str]) -> tuple[str, int]:

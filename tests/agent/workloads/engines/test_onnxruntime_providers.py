@@ -21,8 +21,8 @@ def choose(given, device="auto", offered=OFFERED):
     [
         ("auto", [CPU], [(CPU, {})]),
         ("cpu", OFFERED, [(CPU, {})]),
-        ("auto", OFFERED, [(CUDA, {"device_id": "0"}), (CPU, {})]),
-        ("cuda:3", OFFERED, [(CUDA, {"device_id": "3"}), (CPU, {})]),
+        ("auto", OFFERED, [(CUDA, {"device_id": "0", "use_tf32": "0"}), (CPU, {})]),
+        ("cuda:3", OFFERED, [(CUDA, {"device_id": "3", "use_tf32": "0"}), (CPU, {})]),
     ],
 )
 def test_without_providers_the_device_chooses(device, offered, expected):
