@@ -35,6 +35,8 @@ _CHUNK_BYTES = 65536
 _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 _ABSENT = frozenset({"", "-", "--", "n/a", "na", "nan", "none", "null", "unknown", "[not supported]", "not supported"})
 _QUANTITY = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([^\d\s]*)", re.IGNORECASE | re.ASCII)
+_LONGEST_QUANTITY = 64
+"""A longer text may have been cut short, and is no value of a device."""
 _UNITS: Mapping[str, tuple[str, float]] = {
     "w": ("watts", 1.0),
     "mw": ("watts", 1e-3),
@@ -186,15 +188,13 @@ def quantity(value: object, unit: str) -> float | None:
     wanted = _UNITS[unit.lower()]
     if isinstance(value, bool) or value is None:
         return None
-    if isinstance(value, (int, float)):
-        number, own = float(value), wanted
-    else:
-        text = str(value).strip()
-        match = _QUANTITY.fullmatch(text)
-        if text.lower() in _ABSENT or match is None:
-            return None
-        number, own = float(match[1]), _UNITS.get(match[2].lower(), ("", 0.0)) if match[2] else wanted
-    return number * own[1] if own[0] == wanted[0] and math.isfinite(number) else None
+    text = str(value).strip()
+    match = _QUANTITY.fullmatch(text)
+    if text.lower() in _ABSENT or match is None or len(text) > _LONGEST_QUANTITY:
+        return None
+    own = _UNITS.get(match[2].lower(), ("", 0.0)) if match[2] else wanted
+    number = float(match[1]) * own[1]
+    return number if own[0] == wanted[0] and math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)

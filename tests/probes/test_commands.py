@@ -131,6 +131,9 @@ def test_json_is_found_after_a_banner():
         ("12 C", "W", None),
         ("12 parsecs", "W", None),
         ("12 W of 30 W", "W", None),
+        ("9" * 70 + " W", "W", None),
+        (10**400, "W", None),
+        ("1e308 kW", "W", None),
     ],
 )
 def test_quantities_have_their_unit(text, unit, value):
