@@ -145,6 +145,16 @@ def discover(
     return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded, unread)
 
 
+def answering_meters(roots: Roots, settings: SensorSettings) -> tuple[str, ...]:
+    """Return the devices of the meters of `settings` that answer now. Nothing stays open."""
+    kinds = {meter.kind for meter in settings.meters}
+    wanted = [each.name for each in families() if kinds & {*each.meter_kinds} and each.name not in settings.exclude]
+    results = search(wanted, partial(_discover_family, {}, roots, settings), DEADLINE_SECONDS).values()
+    probes = [probe for result in results if isinstance(result, DiscoveryResult) for probe in result.probes]
+    close_all(probes)
+    return tuple(dict.fromkeys(channel.device.id for probe in probes for channel in probe.channels))
+
+
 def families() -> tuple[Family, ...]:
     """Return the description of every family of this package, the estimate last."""
     return tuple(_module(name).FAMILY for name in (*FAMILIES, ESTIMATE))

@@ -189,12 +189,12 @@ class _Answering(BaseHTTPRequestHandler):
 
 @contextmanager
 def plug(
-    answers: dict[str, Any], *, tls: bool = False, address: str = "127.0.0.1", **options: Any
+    answers: dict[str, Any], *, tls: bool = False, address: str = "127.0.0.1", port: int = 0, **options: Any
 ) -> Iterator[PlugState]:
-    """Serve a plug on a free port of an address of this host; its URL is `state.url`."""
+    """Serve a plug on an address of this host, by default on a free port; its URL is `state.url`."""
     state = PlugState(answers, **options)
 
-    server = _Server((address, 0), _Answering)
+    server = _Server((address, port), _Answering)
     server.plug = state
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.api.endpoint import Endpoint
 from agent.api.sockets import ListenError
 from agent.daemon import sd_notify as notify
+from agent.daemon.absent_meters import AbsentMeters
 from agent.daemon.service_signals import ServiceSignals
 from agent.daemon.startup import DaemonError, StoppedError, running, unix_address
 from agent.daemon.supervision import Supervisor, check_interval_seconds, reload_config, supervise
@@ -28,14 +29,15 @@ logger = log.get_logger("daemon")
 def run(read_config: Callable[[], Config]) -> None:
     """Run until a signal stops the service; SIGHUP calls `read_config` again.
 
-    A reload restarts everything except the HTTP server, and so discovers new devices. Meanwhile the server responds
-    with the last values. An invalid configuration changes nothing; if the new configuration fails to start, the
-    service falls back to the previous one. Raises DaemonError, and the error of the first call of `read_config`.
+    A reload restarts everything except the HTTP server, and so discovers new devices. A configured meter that answers
+    after it was absent has the same effect. Meanwhile the server responds with the last values. An invalid
+    configuration changes nothing; if the new configuration fails to start, the service falls back to the previous one.
+    Raises DaemonError, and the error of the first call of `read_config`.
     """
     wanted, config = read_config(), None
     memory: Totals = {}
     signals = ServiceSignals()
-    retry = StoreRetry()
+    retry, absent = StoreRetry(), AbsentMeters()
     lost = ""
     with signals.caught(), closing(Endpoint()) as endpoint:
         while not signals.stopping:
@@ -56,6 +58,8 @@ def run(read_config: Callable[[], Config]) -> None:
                 if reload:
                     notify.ready()
                 probes = len(service.sampler.states)
+                absent.watch(config, (channel for layout in service.sampler.layouts for channel in layout.channels))
+                service.meter_answers = absent.answer
                 for warning in config.warnings:
                     logger.warning(warning)
                 logger.info(

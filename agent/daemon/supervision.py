@@ -69,7 +69,8 @@ class StoreFile:
 class Supervisor:
     """The parts of the service between a start and a stop; `file` is the store's file, None for a server.
 
-    After the host was `suspended` nothing is read. `restarts_on_same_store` is set before a restart on the same store.
+    After the host was `suspended` nothing is read. `meter_answers` returns whether a meter answers that was absent.
+    `restarts_on_same_store` is set before a restart on the same store.
     """
 
     sampler: Sampler
@@ -80,6 +81,7 @@ class Supervisor:
     database: str = ""
     file: StoreFile | None = None
     suspended: Callable[[], bool] = lambda: False
+    meter_answers: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
     lock: DaemonLock | None = None
     restarts_on_same_store: bool = False
@@ -140,7 +142,9 @@ class Supervisor:
         return False
 
     def needs_restart(self) -> bool:
-        """Return, and log, whether new ticks would have wrong times."""
+        """Return, and log, whether new ticks would have wrong times, or lack a meter that answers now."""
+        if self.meter_answers():
+            return True
         wall_clock_offset_ns = clock_step_ns(self.timebase)
         if not wall_clock_offset_ns and not self.suspended():
             return False
