@@ -12,13 +12,16 @@ import stat
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes import at_exit
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Reason, Rejection
 from probes.plausibility import check_gauge
+from probes.polling import INTERVAL_SHARE
 from probes.text import decoded
 
 if TYPE_CHECKING:
@@ -31,7 +34,10 @@ SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The folders that are searched for a program, after those that its vendor uses; only root can write to them."""
 MOST_BYTES = 4 << 20
 """The largest output; a program that prints more is killed."""
+CPU_SHARE = 0.05
+"""The largest share of one CPU for the runs of a program."""
 _CHUNK_BYTES = 65536
+_POLL_SECONDS = 0.002
 _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 _ABSENT = frozenset({"", "-", "--", "n/a", "na", "nan", "none", "null", "unknown", "[not supported]", "not supported"})
 _QUANTITY = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([^\d\s]*)", re.IGNORECASE | re.ASCII)
@@ -73,24 +79,41 @@ _UNITS: Mapping[str, tuple[str, float]] = {
 def find(roots: Roots, name: str, *folders: str) -> Path:
     """Return the program `name` of the vendor's `folders`, else of `SEARCHED`; `roots.commands` replaces both.
 
-    Raises ProbeUnavailableError if it is not installed. A program that others than root and this user may write to is
-    left out, because the service may run it with more rights than theirs.
+    Raises ProbeUnavailableError if it is not installed. A program that others than root and this user may write to or
+    replace is left out, because the service may run it with more rights than theirs.
     """
     searched = roots.commands.split(":") if roots.commands else [*folders, *SEARCHED.split(":")]
     for folder in searched:
         path = Path(folder) / name
         with suppress(OSError):
             status = path.stat()
-            is_safe = status.st_uid in {0, os.geteuid()} and not status.st_mode & _WRITERS
-            if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK) and is_safe:
+            if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK) and _is_safe(path, status):
                 return path
     raise ProbeUnavailableError(f"the program {name} is not installed in {':'.join(searched)}")
+
+
+def _is_safe(path: Path, status: os.stat_result) -> bool:
+    """Return whether only root and this user may write to a program, and only they may replace it or a folder of it.
+
+    The group of a folder may write to it (that of /usr/local is `staff`): its members are administrators.
+    """
+    trusted = {0, os.geteuid()}
+    folders = {each: each.stat() for place in (path.absolute(), path.resolve()) for each in place.parents}
+    return (
+        status.st_uid in trusted
+        and not status.st_mode & _WRITERS
+        and all(
+            each.st_uid in trusted and (not each.st_mode & stat.S_IWOTH or each.st_mode & stat.S_ISVTX)
+            for each in folders.values()
+        )
+    )
 
 
 class Program:
     """A program that prints readings; `seconds` is the time limit of each run.
 
     It runs in a session of its own, without a shell and without this process's environment, in the C locale.
+    `cpu_seconds` is the CPU time of the longest of the last runs; each run before the last one counts half as much.
     """
 
     def __init__(self, path: Path, seconds: float, environment: Mapping[str, str] | None = None) -> None:
@@ -99,6 +122,7 @@ class Program:
         self._environment = {"PATH": SEARCHED, "LC_ALL": "C", **(environment or {})}
         self._running: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self.cpu_seconds = 0.0
 
     def run(self, *arguments: str) -> str:
         """Return the standard output; bytes that are not UTF-8 become U+FFFD.
@@ -119,11 +143,13 @@ class Program:
         except OSError as error:
             raise ReadError(f"{self.path}: {error.strerror or error}") from error
         self._running = child
+        registration = at_exit.register(partial(_kill, child))
         try:
             output, errors = self._outputs(child)
         finally:
             self._running = None
-            _end(child)
+            self._end(child)
+            at_exit.forget(registration)
         if child.returncode:
             said = decoded((errors or output).strip().rpartition(b"\n")[2])
             raise ReadError(f"{self.path} {' '.join(arguments)} ended with {child.returncode}: {said}")
@@ -151,18 +177,31 @@ class Program:
                     outputs[key.fileobj] += part  # type: ignore[index]
                 if sum(map(len, outputs.values())) > MOST_BYTES:
                     raise ReadError(f"{self.path} printed more than {MOST_BYTES} bytes")
-        try:
-            child.wait(max(0.0, ends - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise ReadError(f"{self.path} did not end within {self._seconds:g} s") from None
+        while not self._reap(child, os.WNOHANG):
+            if time.monotonic() >= ends:
+                raise ReadError(f"{self.path} did not end within {self._seconds:g} s")
+            time.sleep(_POLL_SECONDS)
         return bytes(outputs[child.stdout]), bytes(outputs[child.stderr])
 
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill a program that still runs, reap it, and close its pipes."""
+        _kill(child)
+        if child.returncode is None:
+            self._reap(child, 0)
+        with child:
+            pass
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill a program that still runs, reap it, and close its pipes."""
-    _kill(child)
-    with child:
-        pass
+    def _reap(self, child: subprocess.Popen[bytes], options: int) -> bool:
+        """Take the exit code and the CPU time of a program that has ended; return whether it has."""
+        try:
+            number, status, used = os.wait4(child.pid, options)
+        except ChildProcessError:  # a parent process made this one ignore SIGCHLD, so the kernel drops exit codes
+            child.returncode = 0
+            return True
+        if number:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = max(self.cpu_seconds / 2, used.ru_utime + used.ru_stime)
+        return bool(number)
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -217,7 +256,8 @@ class Printed:
 class CommandProbe:
     """The channels that one program prints; `parse` returns the values in SI units by their keys.
 
-    The program runs at most every `interval_seconds`; a read before that returns nothing new (`taken_ns` is None).
+    The program runs at most every `interval_seconds`, and less often if it would use more than `CPU_SHARE` of a CPU. A
+    read before that returns nothing new (`taken_ns` is None).
     """
 
     files_only = False
@@ -233,7 +273,8 @@ class CommandProbe:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.name = name
-        self.channels = tuple(each.channel for each in printed)
+        interval_seconds = max(interval_seconds, round(program.cpu_seconds / CPU_SHARE, 1))
+        self.channels = tuple(_read_every(interval_seconds, each.channel) for each in printed)
         self.rejections: list[Rejection] = []
         self.taken_ns: tuple[int, int] | None = None
         self._program, self._arguments, self._parse = program, tuple(arguments), parse
@@ -247,8 +288,12 @@ class CommandProbe:
         self.taken_ns = None
         if at_ns < self._next_ns:
             return [math.nan] * len(self.channels)
-        self._next_ns = at_ns + self._interval_ns
-        found = self._parse(self._program.run(*self._arguments))
+        try:
+            output = self._program.run(*self._arguments)
+        finally:
+            rest_ns = max(self._interval_ns, round(self._program.cpu_seconds / CPU_SHARE * 1e9))
+            self._next_ns = at_ns + round(rest_ns * INTERVAL_SHARE)
+        found = self._parse(output)
         self.taken_ns = (at_ns, max(at_ns, self._clock()))
         values = [self._checked(position, found.get(each.key), at_ns) for position, each in enumerate(self._printed)]
         if not any(each.key in found for each in self._printed):
@@ -265,3 +310,10 @@ class CommandProbe:
             self.rejections.append(Rejection(position, value))
             return math.nan
         return value
+
+
+def _read_every(interval_seconds: float, channel: Channel) -> Channel:
+    """Return a channel with the interval as its refresh if that is longer than the stated one."""
+    if not 0 < channel.refresh_seconds < interval_seconds:
+        return channel
+    return replace(channel, refresh_seconds=interval_seconds)

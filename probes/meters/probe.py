@@ -12,6 +12,7 @@ from probes.meters.device import channel_of, device_of, id_of
 from probes.meters.exchange import Exchange
 from probes.model import Reason, Rejection
 from probes.plausibility import check_gauge, max_watts
+from probes.polling import INTERVAL_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +112,7 @@ class MeterProbe:
         nothing = [math.nan] * len(self.channels)
         if at_ns < self._next_ns:
             return nothing
-        self._next_ns = at_ns + self._interval_ns
+        self._next_ns = at_ns + round(self._interval_ns * INTERVAL_SHARE)
         try:
             reading = self._exchange.run(self._source.read)
         except ProbeUnavailableError as error:  # its remedy is shown at discovery

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from probes.commands import Printed
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.polling import INTERVAL_SHARE
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int
 from probes.tpu.messages import gauges, request
@@ -111,7 +112,7 @@ class TpuProbe:
         self.taken_ns = None
         if at_ns < self._next_ns:
             return [math.nan] * len(self.channels)
-        self._next_ns = at_ns + round(INTERVAL_SECONDS * 1e9)
+        self._next_ns = at_ns + round(INTERVAL_SECONDS * INTERVAL_SHARE * 1e9)
         found: dict[Hashable, float] = {}
         for metric, factor in _METRICS.items():
             for reply in self._runtime.ask(metric):

@@ -1,14 +1,18 @@
 import math
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
+from probes import at_exit
+from probes.commands import CPU_SHARE, MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
 from probes.counter import Counter
+from probes.deadline import Call
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Roots
+from waiting import await_true
 
 DEVICE = Device("0000:01:00.0", Kind.NPU)
 POWER, ENERGY = Channel(DEVICE, "card", "power_watts"), Channel(DEVICE, "card", "energy_joules")
@@ -102,6 +106,22 @@ def test_a_program_that_others_may_write_to_is_not_run(tmp_path):
         find(Roots(commands=str(tmp_path)), "vendor-smi")
 
 
+def test_a_program_in_a_folder_that_others_may_write_to_is_not_run_unless_they_cannot_replace_it(tmp_path):
+    folder = tmp_path / "open/bin"
+    folder.mkdir(parents=True)
+    script(folder, "echo")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/vendor-smi").symlink_to(folder / "vendor-smi")
+    for mode, is_run in ((0o755, True), (0o775, True), (0o777, False), (0o1777, True)):
+        folder.parent.chmod(mode)
+        for searched in (folder, tmp_path / "link"):
+            if is_run:
+                assert find(Roots(commands=str(searched)), "vendor-smi")
+            else:
+                with pytest.raises(ProbeUnavailableError):
+                    find(Roots(commands=str(searched)), "vendor-smi")
+
+
 def test_json_is_found_after_a_banner():
     assert json_in('WARNING: [driver] {old}\nversion 2\n{"a": [1]}\ntrailer') == {"a": [1]}
     with pytest.raises(ReadError, match="no JSON in the output 'nothing'"):
@@ -159,10 +179,62 @@ def test_a_probe_does_not_run_its_program_more_often_than_its_interval(tmp_path)
     text = f"echo >> {runs}; echo 12 W, 3 J"
     probe = probe_of(tmp_path, text, [Printed(POWER, "power")], interval=1.0, now=(1, 2))
     assert probe.read(0) == [12.0]
-    assert math.isnan(probe.read(999_999_999)[0])
+    assert math.isnan(probe.read(899_999_999)[0])
     assert probe.taken_ns is None
     assert probe.read(1_000_000_000) == [12.0]
     assert runs.read_text(encoding="utf-8") == "\n\n"
+
+
+@pytest.mark.parametrize("offsets_ms", [(0, 40, 0, 80, 20), (90, 0, 30, 0, 60)])
+def test_a_schedule_of_the_interval_runs_the_program_every_time_despite_jitter(tmp_path, offsets_ms):
+    probe = probe_of(tmp_path, "echo 12 W, 3 J", [Printed(POWER, "power")], interval=1.0, now=range(5))
+    times = [(second * 1000 + offset) * 1_000_000 for second, offset in enumerate(offsets_ms)]
+    assert [probe.read(at_ns) for at_ns in times] == [[12.0]] * len(times)
+
+
+BUSY = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"
+
+
+def test_a_program_that_needs_much_cpu_time_runs_less_often_and_its_channels_state_it(tmp_path):
+    program = Program(script(tmp_path, f"{BUSY}; echo 1"), 60)
+    program.run()
+    assert program.cpu_seconds > 0.02
+    seconds = program.cpu_seconds / CPU_SHARE
+    stated = Channel(DEVICE, "card", "power_watts", refresh_seconds=0.01)
+    probe = CommandProbe("vendor", program, (), lambda _: {"power": 1.0}, [Printed(stated, "power")], 0.01)
+    assert probe.channels[0].refresh_seconds == pytest.approx(seconds, abs=0.051)
+    assert probe.read(0) == [1.0]
+    seconds = program.cpu_seconds / CPU_SHARE
+    assert math.isnan(probe.read(round(seconds * 0.8e9))[0])
+    assert probe.read(round(seconds * 1e9)) == [1.0]
+
+
+def test_a_program_that_computes_until_it_is_killed_rests_as_well(tmp_path):
+    program = Program(script(tmp_path, "while :; do :; done"), 0.5)
+    probe = CommandProbe("vendor", program, (), lambda _: {}, [Printed(POWER, "power")], 0.0)
+    with pytest.raises(ReadError, match="did not end"):
+        probe.read(0)
+    assert program.cpu_seconds > 0.05
+    assert math.isnan(probe.read(round(program.cpu_seconds / CPU_SHARE * 0.8e9))[0])
+
+
+def test_the_end_of_this_process_ends_a_program_that_hangs(tmp_path):
+    number = tmp_path / "number"
+    program = Program(script(tmp_path, f"echo $$ > {number}; sleep 60"), 60)
+    call = Call(program.run, "hangs")
+    await_true(lambda: number.exists() and number.read_text(encoding="utf-8").strip())
+    at_exit.close_all()
+    with pytest.raises(ReadError, match="ended with -9"):
+        call.result(30)
+    assert not is_running(int(number.read_text(encoding="utf-8")))
+
+
+def test_the_exit_code_is_lost_if_the_caller_ignores_the_end_of_children(tmp_path):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert Program(script(tmp_path, "echo 1"), 5).run() == "1\n"
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_an_absent_value_is_nan_and_an_impossible_one_is_rejected(tmp_path):

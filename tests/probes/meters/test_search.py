@@ -159,6 +159,12 @@ def test_a_reading_without_any_value_is_a_failed_read() -> None:
         probe.read(0)
 
 
+def test_a_schedule_of_the_interval_reads_the_meter_every_time_despite_jitter() -> None:
+    probe = MeterProbe("family", meter("x", "http://a"), FakeSource(*(reading(1.0, 2.0) for _ in range(5))))
+    times = [(second * 1000 + offset) * 10**6 for second, offset in enumerate((0, 40, 0, 80, 20))]
+    assert [probe.read(at_ns) for at_ns in times] == [[2.0, 1.0]] * len(times)
+
+
 def test_nothing_new_is_no_sample() -> None:
     probe = MeterProbe("family", meter("x", "http://a"), FakeSource(None, reading(1.0, 2.0)))
     assert all(map(math.isnan, probe.read(0)))
