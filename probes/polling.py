@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from probes.model import Probe
 
 INTERVAL_SHARE = 0.9
-"""The part of a probe's shortest interval after which the next read may begin: reads on a schedule of that interval have
-jitter, and every second one would otherwise be too early.
+"""The part of a probe's shortest interval after which the next read may begin: reads on a schedule of that interval
+have jitter, and every second one would otherwise be too early.
 """
 MAX_READ_SHARE = 0.25
 """The largest share of the time for reads: of all files together, and of each driver."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Reason, Rejection
 from probes.nvml.library import GpuProcesses
-from probes.polling import INTERVAL_SHARE
 from probes.sysfs import RuntimeStatus
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class ActivityProbe(QueryProbe):
         self.taken_ns = None
         if at_ns < self._next_ns:
             return [math.nan] * len(self.channels)
-        self._next_ns = at_ns + round(INTERVAL_NS * INTERVAL_SHARE)
+        self._next_ns = at_ns + INTERVAL_NS
         values = super().read(at_ns)
         self.taken_ns = (at_ns, at_ns)
         return values
