@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.analysis.stability import window_parts
 from agent.profiling.points import repeats_of
 from agent.profiling.stopping import AROUND_NS
-from probes.model import ENERGY_METRICS
+from probes.model import ENERGY_METRICS, METRICS, MetricType
 from store.records import EnergySegment, Series
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ PART_NS = 300_000_000_000
 EXCERPT_SAMPLES = 20_000
 """The samples of a sensor at the start, and those at the end, by which the sensors of a long run's total are chosen."""
 _READS_AROUND = 4
+_FAR_NS = PART_NS
+"""The time before and after a part that is read if a sensor has a gap there, or a counter stands still."""
 _CONDITION_NS = 250_000_000
 """The least time between two values of a condition in a run of several parts."""
 
@@ -68,8 +70,10 @@ def run_samples(
     """Return the samples of a run; `read` returns the series of the given metrics between two times.
 
     Memory does not grow with the length of the run: the run is read in parts, and the energies of the windows of a part
-    are derived before the next one is read. They are the same as those of the whole series, because only samples near
-    a window affect its energy. The sensors of the total of a run with several parts are chosen by excerpts of their
+    are derived before the next one is read. Bounds hold as they do for a short run. Energies are those of the whole
+    series, because only samples near a window affect its energy, with two exceptions. A sensor that has no sample in a
+    part has no energy there. A counter of unknown resolution, refresh or ceiling shows them in a part by itself, so
+    that its bound can differ. The sensors of the total of a run with several parts are chosen by excerpts of their
     series. Raises what `read` raises.
     """
     parts = _Parts(read, windows, _around_ns(channels, sampling_period_seconds), part_ns)
@@ -149,9 +153,23 @@ class _Parts:
         self._series.clear()  # the part before leaves the memory first
         found = self._read(start_ns - self._around_ns, end_ns + self._around_ns, ENERGY_METRICS | CONDITION_METRICS)
         energetic = tuple(each for each in found if each.channel.metric in ENERGY_METRICS)
+        if not all(_reaches_past(each, start_ns, end_ns) for each in energetic):
+            energetic = self._read(start_ns - _FAR_NS, end_ns + _FAR_NS, ENERGY_METRICS)
         self._series.update((each.channel.key, SeriesEnergy(each)) for each in energetic)
         self._loaded = (start_ns, end_ns)
         return energetic, tuple(each for each in found if each.channel.metric in CONDITION_METRICS)
+
+
+def _reaches_past(series: Series, start_ns: int, end_ns: int) -> bool:
+    """Return whether a sensor has samples on both sides of a part, which differ for a counter that moved at all."""
+    times, values = series.times_ns, series.values
+    if not times:
+        return True
+    before, after = bisect_right(times, start_ns) - 1, bisect_left(times, end_ns)
+    if before < 0 or after == len(times):
+        return False
+    is_gauge = METRICS[series.channel.metric].type is MetricType.GAUGE
+    return is_gauge or values[0] == values[-1] or (values[0] != values[before] and values[after] != values[-1])
 
 
 def _grouped(windows: Iterable[Span], part_ns: int) -> Iterator[Span]:

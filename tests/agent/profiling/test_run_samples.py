@@ -6,13 +6,16 @@ from bisect import bisect_left, bisect_right
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.energy.window import window_energy
+from agent.profiling.analysis.layer_checks import check_layers
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.points import analyze
 from agent.profiling.run_samples import EXCERPT_SAMPLES, run_samples
 from probes.model import Channel, Device, Kind
-from simulated import SECOND
+from simulated import SECOND, Power, counter, joules_channel, read_times, refreshes
 from store.records import Series
 from synthetic_run import DRAM, PACKAGE, idle, power_steps, read, window
 
@@ -121,3 +124,84 @@ def test_a_run_without_windows_reads_nothing():
     store = Store(*SERIES)
     assert run_samples(store.read, [], 0.01, []).sensors.series == ()
     assert store.reads == []
+
+
+def without(series, start, end):
+    """A series without its samples between two times, in seconds."""
+    kept = [at for at, at_ns in enumerate(series.times_ns) if not start * SECOND <= at_ns < end * SECOND]
+    times_ns, values = ([each[at] for at in kept] for each in (series.times_ns, series.values))
+    return replace(series, times_ns=times_ns, values=values)
+
+
+@pytest.mark.parametrize("gap", [(23, 47), (0, 60), (70, RUN_SECONDS + 1), (5.5, 6.5)], ids=str)
+def test_a_gap_at_the_edge_of_a_part_leaves_the_energies_of_the_whole_series(gap):
+    series = without(PACKAGE_SERIES, *gap)
+    parts = collected(Store(series), 20)
+    whole = Sensors.of([series], 0.01)
+    for each in WINDOWS:
+        edges = (each.start_ns, each.end_ns)
+        assert parts.sensors.series[0].between(*edges).energy == whole.series[0].between(*edges).energy
+
+
+def test_a_counter_that_stands_still_past_the_edge_of_a_part_has_the_doubt_of_the_whole_series():
+    channel = replace(PACKAGE, refresh_seconds=0.01, max_plausible=400.0)
+    frozen = range(3800, 6200)
+    values = [PACKAGE_SERIES.values[min(at, frozen.start) if at in frozen else at] for at in range(RUN_SECONDS * 100)]
+    series = replace(PACKAGE_SERIES, channel=channel, times_ns=PACKAGE_SERIES.times_ns[: len(values)], values=values)
+    (found,) = run_samples(Store(series).read, WINDOWS, 0.01, [channel], 20 * SECOND).sensors.series
+    for each in WINDOWS:
+        expected = window_energy(series, each.start_ns, each.end_ns)
+        assert found.between(each.start_ns, each.end_ns) == expected
+    assert any(found.between(each.start_ns, each.end_ns).reasons for each in WINDOWS)
+
+
+def test_an_idle_device_costs_no_further_read():
+    idle_counter = replace(PACKAGE_SERIES, values=[7.0] * len(PACKAGE_SERIES.values))
+    store = Store(idle_counter)
+    collected(store, 20)
+    assert len(store.reads) == 1 + len(set(store.reads))
+
+
+def test_the_layers_of_meters_are_compared_alike_however_the_run_is_read():
+    plug = Channel(Device("plug", Kind.HOST), "wall", "power_watts", method="instant", max_plausible=4000.0)
+    watts = [20.0 + 1.2 * (40.0 if at % 100 < 70 else 90.0) for at in range(RUN_SECONDS * 100)]
+    meter = Series(plug, PACKAGE_SERIES.times_ns[: len(watts)], watts)
+    parts = collected(Store(*SERIES, meter), 20)
+    whole = check_layers(WINDOWS, Sensors.of((*SERIES, meter), 0.01))
+    assert whole
+    assert check_layers(WINDOWS, parts.sensors) == whole
+
+
+@given(
+    powers=st.lists(
+        st.tuples(st.sampled_from((0.05, 0.5, 3.0, 20.0)), st.sampled_from((0.0, 0.5, 40.0, 90.0))), min_size=1
+    ),
+    refresh=st.sampled_from((0.001, 0.05, 0.5)),
+    period=st.sampled_from((0.05, 0.3, 1.0)),
+    step=st.sampled_from((0.0, 0.5, 7.0)),
+    gaps=st.lists(st.tuples(st.floats(-1, 90), st.sampled_from((1, 6, 15, 40))), max_size=3),
+    frozen=st.tuples(st.floats(0, 90), st.sampled_from((0, 2, 8, 40))),
+    lengths=st.lists(
+        st.tuples(st.sampled_from((0.5, 2, 5, 30)), st.sampled_from((-1, 0, 2, 9))), min_size=2, max_size=20
+    ),
+    part_seconds=st.sampled_from((1, 5, 20, 40)),
+)
+def test_the_bound_of_an_unusual_run_that_is_read_in_parts_holds_its_energy(
+    powers, refresh, period, step, gaps, frozen, lengths, part_seconds
+):
+    power = Power(tuple((seconds, watts) for _ in range(20) for seconds, watts in powers))
+    shown = [at for at in refreshes(refresh, 100) if not frozen[0] < at < sum(frozen)]
+    channel = joules_channel(refresh, step, max_plausible=400.0)
+    series = counter(power, shown, read_times(period, 100), step, channel)
+    for start, seconds in gaps:
+        series = without(series, start, start + seconds)
+    windows, at = [], 3.0
+    for number, (seconds, pause) in enumerate(lengths, 1):
+        windows.append(window(number, at, at + seconds))
+        at += max(0.1, seconds + pause)
+    windows = [each for each in windows if each.end_ns < 95 * SECOND]
+    found = run_samples(Store(series).read, windows, period, [channel], part_seconds * SECOND).sensors.series
+    for each in windows if found else ():
+        energy = found[0].between(each.start_ns, each.end_ns).energy
+        truth = power.joules(each.end_ns / SECOND, each.start_ns / SECOND)
+        assert energy is None or energy.lower - 1e-6 <= truth <= energy.upper + 1e-6
