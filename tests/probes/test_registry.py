@@ -266,3 +266,11 @@ def test_every_family_is_described_under_its_own_name():
     assert [family.name for family in described] == [*registry.FAMILIES, registry.ESTIMATE]
     assert all(family.title and family.kinds and family.reads and family.method for family in described)
     assert all(bool(family.privilege) == bool(family.remedy) for family in described)
+
+
+def test_every_family_has_a_test_of_its_guarantees():
+    tests = {
+        name: Path(__file__).parent / name / "test_conformance.py" for name in (*registry.FAMILIES, registry.ESTIMATE)
+    }
+    texts = {name: path.read_text(encoding="utf-8") if path.exists() else "" for name, path in tests.items()}
+    assert [name for name, text in texts.items() if "assert_conforms(" not in text] == []
