@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 _SHORTEST_WINDOW, _LONGEST_SECONDS = 1.0, 86400.0
-_LEVELS = (0.0, 1.0, 0.5)
+_LEVELS = (0.0, 1.0)
 """The shares of busy CPUs, window after window."""
 _SETTLE_SECONDS = 0.5
 """The time after a change of the load before a window begins."""
@@ -29,9 +29,9 @@ _NOTHING = (
 def crosscheck(
     context: typer.Context,
     duration: Annotated[float, real("Time to measure.", 3.0, _LONGEST_SECONDS, "SECONDS")] = 60.0,
-    windows: Annotated[int, whole("Windows of equal length in this time.", 3, 1000)] = 12,
+    windows: Annotated[int, whole("Windows of equal length in this time; few long ones decide most.", 2, 1000)] = 4,
     load: Annotated[
-        bool, typer.Option("--load", help="Load no CPU, all and half of them in turn, window after window.")
+        bool, typer.Option("--load", help="Load no CPU and all of them in turn, window after window.")
     ] = False,
     since: Annotated[
         str | None,
