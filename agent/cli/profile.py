@@ -203,7 +203,9 @@ def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:
 
 
 def _reason(error: WorkloadError) -> str:
-    return f"{error}. Remedy: {error.remedy}" if error.remedy else str(error)
+    text = str(error)
+    end = "" if text.endswith("\n") else ". "  # the end of the output of a program has lines of its own
+    return f"{text}{end}Remedy: {error.remedy}" if error.remedy else text
 
 
 def _show(document: dict[str, Any], outcome: RunResult, asked: object, *, as_json: bool) -> None:

@@ -103,8 +103,8 @@ def build_document(
         ),
         workload=WorkloadFacts(
             request.spec.workload,
-            {**_settings(request), **({"model": model_name(ready.model)} if ready.model else {})},
-            None if different else ready.precision,
+            {**_settings(request), **ready.chosen, **({"model": model_name(ready.model)} if ready.model else {})},
+            None if different or _has_several_types(request) else ready.precision,
             ready.parameters,
             None if different else ready.model_bytes,
             ready.sha256,
@@ -126,6 +126,11 @@ def build_document(
         meters=meter_facts(context.channels),
         ambient=ambient(request.ambient_celsius, request.ambient_sensor, samples.conditions),
     )
+
+
+def _has_several_types(request: ProfileRequest) -> bool:
+    """Return whether the points of a sweep compute in different types."""
+    return any(len(request.axes.get(name, ())) > 1 for name in ("precision", "dtype"))
 
 
 def _position(request: ProfileRequest, point: Point) -> int:

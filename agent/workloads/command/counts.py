@@ -88,7 +88,7 @@ class Counter:
         if self._source.pattern is not None:
             option = f"{self._source.option}-regex"
             if self._found is None:
-                remedy = "correct the expression; the end of the output is above"
+                remedy = "correct the expression, or let the program print such a line"
                 raise LostPointError(f"{option}: no line of the output matches", remedy, tail())
             return _number(self._found, option, f"the match {self._found[:_LONGEST_SHOWN]!r}", tail)
         if self._source.path is not None:

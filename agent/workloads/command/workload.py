@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.workloads.point import Point
 
 _SIGNAL_EXIT_OFFSET = 128  # of a shell
+_REMEDY = "correct the expression, or let the program print such a line"
 
 
 def check(spec: CommandSpec, _engine: EngineSpec, points: Sequence[Point]) -> None:
@@ -172,7 +173,7 @@ class CommandPhase:
         if not self._spec.ignore_failure:
             program.check()
         if missed:
-            raise LostPointError(missed, "correct the expression; the end of the output is above", program.tail())
+            raise LostPointError(missed, _REMEDY, program.tail())
         return counting.counts(program)
 
 

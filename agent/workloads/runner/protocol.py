@@ -86,6 +86,7 @@ class Ready(_Reply, frozen=True):
     it. `cpu_operator_share` is the share of the operators that the CPU runs instead, None if the engine does not report
     it. `cpus` are the CPUs that the process may use, as the kernel lists them (`0-3,8`); the runner adds them.
     `computes_in` is the precision in which the engine computes with the weights, None if it does not report it.
+    `chosen` has the settings that the workload chose because they were left open.
     """
 
     engine: str
@@ -105,6 +106,7 @@ class Ready(_Reply, frozen=True):
     cpu_operator_share: float | None = None
     cpus: str | None = None
     computes_in: str | None = None
+    chosen: dict[str, int] = {}
 
 
 class Prepared(_Reply, frozen=True):

@@ -38,7 +38,7 @@ def cpus_of_nodes(nodes: Iterable[int], folder: Path = _NODES) -> dict[int, tupl
         if text is None:
             offered = ", ".join(sorted(path.name.removeprefix("node") for path in folder.glob("node[0-9]*")))
             raise WorkloadError(
-                f"--numa-nodes: this host has no NUMA node {node}", f"choose of {offered}" if offered else ""
+                f"--numa-nodes: this host has no NUMA node {node}", f"choose from {offered}" if offered else ""
             )
         found[node] = parse_cpu_list(text)
         if not found[node]:

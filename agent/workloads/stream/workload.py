@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MODULES = {"numpy": "agent.workloads.stream.on_numpy", "torch": "agent.workloads.stream.on_torch"}
 """The module of each engine, with `check(engine)` and `load(spec, engine)`, which returns `Memory`."""
 
+_MIB = 1 << 20
+
 
 class Arrays(Protocol):
     """The arrays of one operation."""
@@ -82,6 +84,7 @@ class StreamWorkload:
             phases=spec.phases,
             load_seconds=0.0,
             device=memory.device,
+            chosen={"array_mib": memory.array_bytes // _MIB},
         )
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:

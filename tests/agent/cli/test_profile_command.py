@@ -213,6 +213,15 @@ def test_a_single_failing_program_gives_no_profile_and_the_end_of_its_output(tmp
     assert "--ignore-failure" in result.stderr
 
 
+def test_the_remedy_for_a_missing_count_is_a_line_of_its_own_below_the_output(tmp_path: Path) -> None:
+    found = run(tmp_path, "profile", "command", *SHORT, "--count-regex", r"n=(\d+)", "--", "echo", "hello")
+    assert found.returncode == 2
+    assert found.stderr.endswith(
+        "--count-regex: no line of the output matches: the end of its output:\nhello\n"
+        "Remedy: correct the expression, or let the program print such a line\n"
+    )
+
+
 def test_ctrl_c_ends_the_program_and_its_children_and_the_profile_has_the_complete_repeats(tmp_path: Path) -> None:
     file = tmp_path / "pids"
     script = f"echo $$ >> {file}; setsid sh -c 'echo $$ >> {file}; exec sleep 0.3'"

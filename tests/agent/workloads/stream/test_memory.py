@@ -49,4 +49,4 @@ def test_nodes_have_their_cpus(tmp_path):
         cpus_of_nodes([1], tmp_path)
     with pytest.raises(WorkloadError, match="no NUMA node 2") as refused:
         cpus_of_nodes([2], tmp_path)
-    assert refused.value.remedy == "choose of 0, 1"
+    assert refused.value.remedy == "choose from 0, 1"

@@ -103,3 +103,10 @@ def test_lists_of_nodes_are_checked():
         spec_of("copy", numa_nodes="0,a")
     with pytest.raises(WorkloadError, match="this host has no NUMA node 999"):
         spec_of("copy", numa_nodes="999").cpus()
+
+
+def test_the_profile_has_the_chosen_size_of_an_array_where_none_was_given():
+    spec = spec_of("copy")
+    memory = on_numpy.NumpyMemory(spec, EngineSpec(threads=1))
+    assert StreamWorkload(spec, memory).ready.chosen == {"array_mib": spec.array_bytes() // MIB}
+    assert memory.array_bytes >= MIB
