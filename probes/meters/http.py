@@ -19,12 +19,14 @@ from probes.meters.tls import context_of
 from probes.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from probes.settings import MeterConfig
 
 MOST_BYTES = 1 << 20
 """The longest body that is read."""
+LATE_SECONDS = 60.0
+"""The longest wait for each part of a late response."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -60,31 +62,44 @@ class MeterHttp:
         else:
             self._new = partial(HTTPConnection, host, port)
         self._idle: HTTPConnection | None = None
+        self._closed = False
 
     def request(
-        self, method: str, path: str, *, seconds: float, headers: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        late: Callable[[Answer], object] | None = None,
     ) -> Answer:
-        """Return the response, whatever its status is, within `seconds`. Raises ReadError, or TlsError."""
+        """Return the response, whatever its status is, within `seconds`. Raises ReadError, or TlsError.
+
+        A later response is lost, or given to `late` if it comes within `LATE_SECONDS`.
+        """
         connection, self._idle = self._idle or self._new(), None
         if connection.sock and _has_ended(connection.sock):
             connection.close()  # the request opens it again
-        connection.timeout = seconds
+        connection.timeout = LATE_SECONDS if late else seconds
         exchange = partial(_exchange, connection, method, self._prefix + path, {**(headers or {})}, body)
         try:
-            answer = within(seconds, exchange, "meter-http")
+            answer = within(seconds, exchange, "meter-http", partial(_discard, connection, late))
         except NoAnswerError:
-            _abort(connection)
+            if late is None:
+                _abort(connection)
             raise ReadError(f"{self.place} did not answer within {seconds:.2g} s") from None
         except Exception as error:
             raise self._read_error(error, seconds) from error
-        if self._idle is None:
+        if self._idle is None and not self._closed:
             self._idle = connection
         else:
             connection.close()
         return answer
 
     def close(self) -> None:
-        """Close the idle connection."""
+        """Close the idle connection; each later request closes its own."""
+        self._closed = True
         connection, self._idle = self._idle, None
         if connection:
             connection.close()
@@ -131,6 +146,12 @@ def _has_ended(opened: socket.socket) -> bool:
     poll = select.poll()
     poll.register(opened, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _discard(connection: HTTPConnection, late: Callable[[Answer], object] | None, answer: Answer) -> None:
+    connection.close()
+    if late:
+        late(answer)
 
 
 def _abort(connection: HTTPConnection) -> None:

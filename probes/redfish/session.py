@@ -99,7 +99,9 @@ class BmcSession:
         path = link(part(self.root(_left(ends)), "Links", "Sessions")) or _SESSIONS
         with self._login_lock:
             if not self._closed:
-                answer = self._http.request("POST", path, seconds=_left(ends), headers=headers, body=body)
+                answer = self._http.request(
+                    "POST", path, seconds=_left(ends), headers=headers, body=body, late=self._end_late
+                )
                 self._token, self._place = _session_in(answer, f"{self._http.place}{path}")
             if not self._closed:
                 return
@@ -109,9 +111,17 @@ class BmcSession:
     def _logout(self) -> None:
         token, self._token = self._token, ""
         if token and self._place:
-            with suppress(ReadError):
-                headers = {**_HEADERS, "X-Auth-Token": token}
-                self._http.request("DELETE", self._place, seconds=LOGOUT_SECONDS, headers=headers)
+            self._delete(token, self._place)
+
+    def _end_late(self, answer: Answer) -> None:
+        """End the session of a login whose response came after its deadline."""
+        with suppress(ReadError):
+            self._delete(*_session_in(answer, self._http.place))
+
+    def _delete(self, token: str, place: str) -> None:
+        with suppress(ReadError):
+            headers = {**_HEADERS, "X-Auth-Token": token}
+            self._http.request("DELETE", place, seconds=LOGOUT_SECONDS, headers=headers)
 
 
 def _left(ends: float) -> float:

@@ -10,6 +10,7 @@ from probes.errors import ReadError
 from probes.meters.http import MOST_BYTES, MeterHttp, TlsError
 from probes.redfish.session import BmcSession, LoginError, StatusError
 from redfish_server import CERTIFICATE, FINGERPRINT, PASSWORD, ROOT, SESSIONS, USER, Bmc, await_no_sessions, mockup
+from waiting import await_true
 
 PATH = f"{ROOT}/Chassis/1U/EnvironmentMetrics"
 
@@ -75,6 +76,18 @@ def test_a_slow_answer_ends_at_the_deadline_and_the_session_is_deleted(bmc, tmp_
     with pytest.raises(ReadError, match=r"did not answer within 0\.3 s"):
         own.get(PATH, 0.3)
     own.close()
+    assert await_no_sessions(bmc)
+
+
+def test_logins_that_are_answered_too_late_leave_no_session(bmc, tmp_path):
+    own = session(bmc, tmp_path)
+    own.root(5)
+    bmc.delays[SESSIONS] = 0.5
+    for _ in range(3):
+        with pytest.raises(ReadError, match="did not answer within"):
+            own.get(PATH, 0.1)
+    own.close()
+    await_true(lambda: bmc.opened == 3)
     assert await_no_sessions(bmc)
 
 
