@@ -84,7 +84,7 @@ class MeterHttp:
         connection.timeout = LATE_SECONDS if late else seconds
         exchange = partial(_exchange, connection, method, self._prefix + path, {**(headers or {})}, body)
         try:
-            answer = within(seconds, exchange, "meter-http", partial(_discard, connection, late))
+            answer: Answer = within(seconds, exchange, "meter-http", partial(_discard, connection, late))
         except NoAnswerError:
             if late is None:
                 _abort(connection)
