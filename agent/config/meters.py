@@ -182,8 +182,7 @@ METERS = Table(
             types.PATH,
             "",
             "File with the password, with mode 0600.",
-            "For SNMP without a user it has the community; with a user, a second line may have another passphrase for "
-            "the encryption.",
+            "For SNMP without a user it has the community; with a user, one password serves login and encryption.",
         ),
         Setting("ca_file", types.PATH, "", "File with the certificates that a TLS server must be signed by."),
         Setting(

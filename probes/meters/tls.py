@@ -49,4 +49,4 @@ class _PinnedSocket(ssl.SSLSocket):
         wanted = getattr(self.context, "fingerprint", "")
         shown = hashlib.sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
         if shown != wanted:
-            raise ssl.SSLError(f"its certificate has the SHA-256 {shown}, not the configured one")
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"its certificate has the SHA-256 {shown}, not the configured one")

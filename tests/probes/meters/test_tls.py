@@ -42,6 +42,13 @@ def test_any_other_certificate_is_refused_before_a_request(keys: dict[str, str])
         assert state.requests == []
 
 
+def test_a_refused_certificate_is_named_in_one_sentence() -> None:
+    with plug(PAGES, tls=True) as state, pytest.raises(TlsError) as error:
+        status(state.url, fingerprint="0" * 64)
+    place = state.url.removeprefix("https://")
+    assert str(error.value) == f"{place}: its certificate has the SHA-256 {FINGERPRINT}, not the configured one"
+
+
 def test_a_file_without_certificates_is_unavailable_with_its_remedy(tmp_path) -> None:
     for content in (None, "no certificate"):
         path = tmp_path / "ca.pem"
