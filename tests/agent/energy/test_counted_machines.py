@@ -262,6 +262,12 @@ MACHINES = {
         Boundary.COMPONENTS,
         ("what these rails do not feed", *REST),
     ),
+    "a node controller's meters of parts, one of which is that of the GPU": (
+        (*rails("pm_counters", "cpu", "accel-0"), *nvidia()),
+        {("pm_counters", "cpu"), ("pm_counters", "accel-0")},
+        Boundary.COMPONENTS,
+        ("what these rails do not feed", *REST),
+    ),
     "regulators beside the sockets they feed": (
         (*socket(0, "dram"), *rails("3-0060", "pin", "pout1"), *rails("3-0061", "vdd_cpu")),
         {("package-0", "package"), ("package-0", "dram")},
