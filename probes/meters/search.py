@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -43,10 +44,11 @@ def discover_meters(
         for meter in meters
         if not excluded[meter]
     }
+    ends = time.monotonic() + seconds
     probes, problems = [], []
     for meter, call in calls.items():
         try:
-            probes.append(call.result(seconds))
+            probes.append(call.result(ends - time.monotonic()))
         except NoAnswerError:
             reason = f"{meter.url} did not answer within {seconds:g} s"
             problems.append(problem_of(meter, reason, "check the address, the cable and the firewall"))

@@ -11,7 +11,9 @@ from types import MappingProxyType
 import pytest
 
 from meters import found, meter
+from probes.deadline import NoAnswerError
 from probes.errors import ProbeUnavailableError, ReadError
+from probes.meters import search
 from probes.meters.exchange import Exchange
 from probes.meters.probe import MeterProbe, Quantity, Reading
 from probes.meters.search import discover_meters, unencrypted
@@ -91,6 +93,25 @@ def test_a_meter_that_does_not_answer_is_a_problem_and_is_closed_when_it_does() 
     while not source.closed and time.monotonic() < deadline:
         time.sleep(0.01)
     assert source.closed == 1
+
+
+def test_many_meters_that_do_not_answer_share_one_time_limit(monkeypatch) -> None:
+    waited = []
+
+    class Hanging:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def result(self, seconds: float) -> object:
+            waited.append(max(0.0, seconds))
+            raise NoAnswerError
+
+    monkeypatch.setattr(search, "Call", Hanging)
+    monkeypatch.setattr(search.time, "monotonic", lambda: sum(waited))
+    meters = tuple(meter("x", "http://a", name=f"m{number}") for number in range(20))
+    result = discover_meters("family", ("x",), SensorSettings(meters=meters), FakeSource, seconds=5.0)
+    assert len(result.problems) == 20
+    assert sum(waited) == 5.0
 
 
 def test_a_port_that_never_answers_ends_with_the_deadline() -> None:
