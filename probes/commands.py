@@ -79,16 +79,24 @@ _UNITS: Mapping[str, tuple[str, float]] = {
 def find(roots: Roots, name: str, *folders: str) -> Path:
     """Return the program `name` of the vendor's `folders`, else of `SEARCHED`; `roots.commands` replaces both.
 
-    Raises ProbeUnavailableError if it is not installed. A program that others than root and this user may write to or
+    Raises ProbeUnavailableError if there is none. A program that others than root and this user may write to or
     replace is left out, because the service may run it with more rights than theirs.
     """
     searched = roots.commands.split(":") if roots.commands else [*folders, *SEARCHED.split(":")]
+    unsafe = None
     for folder in searched:
         path = Path(folder) / name
         with suppress(OSError):
             status = path.stat()
-            if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK) and _is_safe(path, status):
-                return path
+            if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK):
+                if _is_safe(path, status):
+                    return path
+                unsafe = unsafe or path
+    if unsafe:
+        raise ProbeUnavailableError(
+            f"other users may change {unsafe} or a folder of it, so it is not run",
+            "let only root write to the program and to every folder above it: chown root, chmod go-w",
+        )
     raise ProbeUnavailableError(f"the program {name} is not installed in {':'.join(searched)}")
 
 

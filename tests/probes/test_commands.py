@@ -118,8 +118,9 @@ def test_a_program_in_a_folder_that_others_may_write_to_is_not_run_unless_they_c
             if is_run:
                 assert find(Roots(commands=str(searched)), "vendor-smi")
             else:
-                with pytest.raises(ProbeUnavailableError):
+                with pytest.raises(ProbeUnavailableError, match="other users may change .*/vendor-smi") as error:
                     find(Roots(commands=str(searched)), "vendor-smi")
+                assert "chmod go-w" in error.value.remedy
 
 
 def test_json_is_found_after_a_banner():
