@@ -118,7 +118,7 @@ def test_a_program_in_a_folder_that_others_may_write_to_is_not_run_unless_they_c
             if is_run:
                 assert find(Roots(commands=str(searched)), "vendor-smi")
             else:
-                with pytest.raises(ProbeUnavailableError, match="other users may change .*/vendor-smi") as error:
+                with pytest.raises(ProbeUnavailableError, match=r"other users may change .*/vendor-smi") as error:
                     find(Roots(commands=str(searched)), "vendor-smi")
                 assert "chmod go-w" in error.value.remedy
 
