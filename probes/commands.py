@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from probes import at_exit
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Reason, Rejection
+from probes.model import Problem, Reason, Rejection
 from probes.plausibility import check_gauge
 from probes.polling import INTERVAL_SHARE
+from probes.sysfs import RuntimeStatus
 from probes.text import decoded
 
 if TYPE_CHECKING:
@@ -244,6 +245,12 @@ def quantity(value: object, unit: str) -> float | None:
     return number if own[0] == wanted[0] and math.isfinite(number) else None
 
 
+def sleeping(sensor: str, program: str, devices: Sequence[str]) -> Problem:
+    """Return the problem of devices that sleep at discovery, and that their program would wake."""
+    reason = f"{', '.join(devices)} sleeps, and {program} would wake it"
+    return Problem(sensor, reason, "use the device, and search again")
+
+
 @dataclass(frozen=True, slots=True)
 class Printed:
     """One channel and the key of its value in what the parser returns; a counter counts in microunits."""
@@ -265,7 +272,8 @@ class CommandProbe:
     """The channels that one program prints; `parse` returns the values in SI units by their keys.
 
     The program runs at most every `interval_seconds`, and less often if it would use more than `CPU_SHARE` of a CPU. A
-    read before that returns nothing new (`taken_ns` is None).
+    read before that returns nothing new (`taken_ns` is None). It is not run while a device whose suspend state is in
+    one of `runtime_statuses` sleeps, because it would wake it.
     """
 
     files_only = False
@@ -279,6 +287,7 @@ class CommandProbe:
         printed: Sequence[Printed],
         interval_seconds: float,
         clock: Callable[[], int] = time.monotonic_ns,
+        runtime_statuses: Sequence[Path | None] = (),
     ) -> None:
         self.name = name
         interval_seconds = max(interval_seconds, round(program.cpu_seconds / CPU_SHARE, 1))
@@ -290,10 +299,17 @@ class CommandProbe:
         self._interval_ns = round(interval_seconds * 1e9)
         self._next_ns = 0
         self._clock = clock
+        self._statuses = tuple(map(RuntimeStatus, runtime_statuses))
 
     def read(self, at_ns: int) -> list[float]:
-        """Run the program and return one value per channel. Raises ReadError if it fails or prints none of them."""
+        """Run the program and return one value per channel; all NaN while a device is suspended.
+
+        Raises ReadError if the program fails or prints none of the values.
+        """
         self.taken_ns = None
+        if any(status.is_suspended() for status in self._statuses):
+            self.taken_ns = (at_ns, at_ns)
+            return [math.nan] * len(self.channels)
         if at_ns < self._next_ns:
             return [math.nan] * len(self.channels)
         try:
@@ -309,8 +325,10 @@ class CommandProbe:
         return values
 
     def close(self) -> None:
-        """End the program."""
+        """End the program, and close the files of the suspend states."""
         self._program.close()
+        for status in self._statuses:
+            status.close()
 
     def _checked(self, position: int, found: float | None, at_ns: int) -> float:
         value = self._printed[position].value(found, at_ns)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
+from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity, sleeping
 from probes.driver_devices import DriverDevice, address_in, devices_of_driver
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
@@ -104,12 +104,13 @@ def _find(roots: Roots, card: DriverDevice, settings: SensorSettings) -> Discove
         return DiscoveryResult(excluded=entries)
     arguments = ("examine", "-d", card.pci.address, "-r", "electrical", "-f", "JSON")
     stand_in = Channel(channel.device, "card", "utilization_ratio")
+    if card.pci.is_suspended:
+        problem = replace(sleeping(name, "xrt-smi", [card.pci.address]), device=stand_in)
+        return DiscoveryResult((), (problem,))
     try:
         program = ReportProgram(_program(roots), SECONDS)
         values = parse(program.run(*arguments))
-    except ProbeUnavailableError as error:
-        return DiscoveryResult((), (Problem(name, error.reason, FAMILY.remedy, device=stand_in),))
-    except ReadError as error:
+    except (ProbeUnavailableError, ReadError) as error:
         return DiscoveryResult((), (Problem(name, str(error), FAMILY.remedy, device=stand_in),))
     if values.get((card.pci.address, "power")) is None:
         reason = f"{program.path.name} reports no power of this card"
@@ -117,7 +118,10 @@ def _find(roots: Roots, card: DriverDevice, settings: SensorSettings) -> Discove
         return DiscoveryResult((), (Problem(name, reason, remedy, device=stand_in),))
     limit = PLAUSIBLE_LIMIT_FACTOR * (values.get((card.pci.address, "highest")) or 0.0)
     printed = Printed(replace(channel, max_plausible=limit, aliased=True), (card.pci.address, "power"))
-    return DiscoveryResult((CommandProbe(name, program, arguments, parse, [printed], INTERVAL_SECONDS),))
+    probe = CommandProbe(
+        name, program, arguments, parse, [printed], INTERVAL_SECONDS, runtime_statuses=[card.pci.runtime_status]
+    )
+    return DiscoveryResult((probe,))
 
 
 def _program(roots: Roots) -> Path:

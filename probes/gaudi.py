@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import CommandProbe, Printed, Program, find, quantity
+from probes.commands import CommandProbe, Printed, Program, find, quantity, sleeping
 from probes.driver_devices import DriverDevice, address_in, devices_of_class
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
@@ -115,6 +115,8 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
     wanted = [card for card in cards if not entries[card]]
     if not wanted:
         return DiscoveryResult(excluded=excluded)
+    if asleep := [card.pci.address for card in cards if card.pci.is_suspended]:
+        return DiscoveryResult((), (sleeping("gaudi/hl-smi", "hl-smi", asleep),), excluded)
     try:
         program = HlSmi(find(roots, "hl-smi"), SECONDS)
         output = program.run(*ARGUMENTS)
@@ -131,8 +133,11 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
         each for card in wanted if card.pci.address in rows for each in _printed(card, rows[card.pci.address], values)
     ]
     kept, others = settings.select("gaudi/hl-smi", described, attrgetter("channel"))
-    probes = (CommandProbe("gaudi/hl-smi", program, ARGUMENTS, parse, kept, INTERVAL_SECONDS),) if kept else ()
-    return DiscoveryResult(probes, problems, excluded | others)
+    if not kept:
+        return DiscoveryResult((), problems, excluded | others)
+    statuses = [card.pci.runtime_status for card in cards]
+    probe = CommandProbe("gaudi/hl-smi", program, ARGUMENTS, parse, kept, INTERVAL_SECONDS, runtime_statuses=statuses)
+    return DiscoveryResult((probe,), problems, excluded | others)
 
 
 def _printed(card: DriverDevice, row: Mapping[str, str], values: Mapping[Hashable, float | None]) -> Iterator[Printed]:

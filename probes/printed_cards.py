@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Problem
 from probes.pci import pci_devices
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
-from probes.sysfs import RuntimeStatus
 from probes.text import one_line
 
 if TYPE_CHECKING:
@@ -62,30 +60,6 @@ class CardProgram:
     interval_seconds: float = 1.0
 
 
-class CardProbe(CommandProbe):
-    """The channels of all cards of a program, which is not run while one of them sleeps: it would wake it."""
-
-    def __init__(
-        self, program: CardProgram, found: Program, printed: Sequence[Printed], cards: Sequence[PciDevice]
-    ) -> None:
-        parse = _by_key(program.parse)
-        super().__init__(program.family, found, program.arguments, parse, printed, program.interval_seconds)
-        self._statuses = tuple(RuntimeStatus(card.runtime_status) for card in cards)
-
-    def read(self, at_ns: int) -> list[float]:
-        """Return one value per channel; all NaN while a card is suspended. Raises ReadError."""
-        if any(status.is_suspended() for status in self._statuses):
-            self.taken_ns = (at_ns, at_ns)
-            return [math.nan] * len(self.channels)
-        return super().read(at_ns)
-
-    def close(self) -> None:
-        """End the program and close the files of the suspend state."""
-        super().close()
-        for status in self._statuses:
-            status.close()
-
-
 def discover_cards(program: CardProgram, roots: Roots, settings: SensorSettings) -> DiscoveryResult:
     """Run the program once if a card of its vendor is on the PCI bus.
 
@@ -112,7 +86,12 @@ def discover_cards(program: CardProgram, roots: Roots, settings: SensorSettings)
         found.close()
         none = () if excluded else tuple(_problem(program, card, f"{program.name} prints no value") for card in cards)
         return DiscoveryResult(problems=none, excluded=excluded)
-    return DiscoveryResult((CardProbe(program, found, kept, cards),), excluded=excluded)
+    statuses = [card.runtime_status for card in cards]
+    parse, interval_seconds = _by_key(program.parse), program.interval_seconds
+    probe = CommandProbe(
+        program.family, found, program.arguments, parse, kept, interval_seconds, runtime_statuses=statuses
+    )
+    return DiscoveryResult((probe,), excluded=excluded)
 
 
 def _by_key(parse: Callable[[str], Sequence[PrintedCard]]) -> Callable[[str], Mapping[Hashable, float | None]]:

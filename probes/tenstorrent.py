@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from probes.commands import CommandProbe, Printed, Program, find, json_in, quantity
+from probes.commands import CommandProbe, Printed, Program, find, json_in, quantity, sleeping
 from probes.driver_devices import DriverDevice, address_in, devices_of_class
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
@@ -64,9 +64,10 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         raise ProbeUnavailableError(f"no card of the driver tenstorrent below {sysfs}/class/tenstorrent")
     found = [find_attributes("tenstorrent", card, _attributes(card), settings) for card in cards]
     lacking = [card for card in cards if _text(card, "tt_card_type").startswith(_TWO_CHIPS) or not _has_power(card)]
-    lacking = [card for card in lacking if not card.pci.is_suspended]
     if not lacking:
         return merged(found)
+    if asleep := [card.pci.address for card in cards if card.pci.is_suspended]:
+        return merged([*found, DiscoveryResult(problems=(sleeping("tenstorrent/tt-smi", "tt-smi", asleep),))])
     return merged([*found, _find_printed(roots, settings, cards)])
 
 
@@ -144,8 +145,11 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
         reason = f"tt-smi prints no power of a chip that hwmon lacks; it printed {one_line(output[:80])!r}"
         return DiscoveryResult((), (Problem(name, reason, "update tt-smi and the firmware of the card"),))
     kept, excluded = settings.select(name, described, attrgetter("channel"))
-    probes = (CommandProbe(name, program, ARGUMENTS, parse, kept, INTERVAL_SECONDS),) if kept else ()
-    return DiscoveryResult(probes, (), excluded)
+    if not kept:
+        return DiscoveryResult(excluded=excluded)
+    statuses = [card.pci.runtime_status for card in cards]
+    probe = CommandProbe(name, program, ARGUMENTS, parse, kept, INTERVAL_SECONDS, runtime_statuses=statuses)
+    return DiscoveryResult((probe,), (), excluded)
 
 
 def _channels(chip: Chip, card: DriverDevice | None) -> dict[str, Channel]:

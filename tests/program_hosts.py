@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probes.conformance import FakeHost, NotOfferedError
+from trees import write
 from vendor_programs import VendorProgram
 
 GARBAGE = (b"", b"\n", b"garbage", b"\xff\xfe\x00", b"[1, 2", b"{}", b"[null]", b"|||\n|||", b",,,", b"9" * 100_000)
@@ -23,8 +24,10 @@ class ProgramHost(FakeHost):
     nothing = "no device found\n"
     rows = (0, 1)
 
-    def __init__(self, folder, roots, program=VendorProgram):
+    def __init__(self, folder, roots, program=VendorProgram, cards=()):
         super().__init__(roots)
+        self.statuses = [write(card / "power/runtime_status", "active") for card in cards]
+        self.runs_before = 0
         self.program = program(folder, self.name)
         self.order = list(self.rows)
         self.show()
@@ -53,6 +56,16 @@ class ProgramHost(FakeHost):
 
     def hang(self):
         self.program.runs("sleep 600")
+
+    def suspend(self):
+        if not self.statuses:
+            raise NotOfferedError("suspend")
+        for status in self.statuses:
+            write(status, "suspended")
+        self.runs_before = len(self.program.calls)
+
+    def touched(self):
+        return self.program.calls[self.runs_before :]
 
     def repair(self):
         self.show()
