@@ -12,8 +12,11 @@ from agent.cli.options import JSON_HELP, configuration, fail
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from agent.cli.stored_windows import PowerWindows
     from agent.config import Config
+    from probes.model import Channel
 
 _SHORTEST_WINDOW, _LONGEST_SECONDS = 1.0, 86400.0
 _LEVELS = (0.0, 1.0)
@@ -76,7 +79,9 @@ def crosscheck(
     if since:
         found = _stored(context, since, until)
     else:
-        found = live_windows(configuration(context), duration / windows, windows, _LEVELS if load else ())
+        found = live_windows(
+            configuration(context), duration / windows, windows, _LEVELS if load else (), _require_layers
+        )
     checks = [layer_check(each) for each in cross_check_layers(found.working.channels, found.windows)]
     plain = [msgspec.to_builtins(each) for each in checks]
     if not checks:
@@ -104,8 +109,26 @@ def _stored(context: typer.Context, since: str, until: str | None) -> PowerWindo
     return found
 
 
-def live_windows(config: Config, seconds: float, windows: int, levels: tuple[float, ...]) -> PowerWindows:
-    """Measure windows, with a load on the CPUs at these levels in turn, or without one."""
+def _require_layers(channels: Sequence[Channel]) -> None:
+    """Exit with the reason if no meter of the host contains another sensor."""
+    from agent.energy.layers import layers
+    from probes.model import ENERGY_METRICS
+
+    if not layers(each for each in channels if each.metric in ENERGY_METRICS):
+        fail(_NOTHING)
+
+
+def live_windows(
+    config: Config,
+    seconds: float,
+    windows: int,
+    levels: tuple[float, ...],
+    check: Callable[[Sequence[Channel]], object] = lambda _: None,
+) -> PowerWindows:
+    """Measure windows, with a load on the CPUs at these levels in turn, or without one.
+
+    `check` is called with the channels of the host before the first window, and may raise.
+    """
     from agent.cli.cpu_load import cpu_load
     from agent.cli.stored_windows import PowerWindows
     from agent.cli.window_samples import sample_windows
@@ -121,7 +144,7 @@ def live_windows(config: Config, seconds: float, windows: int, levels: tuple[flo
                 load.set(levels[number % len(levels)])
                 time.sleep(_SETTLE_SECONDS)
 
-        sampled = sample_windows(config, seconds, windows, before)
+        sampled = sample_windows(config, seconds, windows, before, check)
     found.code = sampled.code
     for samples, (start_ns, end_ns) in zip(sampled.samples, sampled.spans, strict=True):
         series = best_series(samples.series)

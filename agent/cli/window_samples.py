@@ -9,7 +9,7 @@ from agent.cli.measure import power_probes
 from agent.runtime.console import print_err
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.config import Config
     from agent.host.activity import ActivityMonitor
@@ -37,9 +37,16 @@ class WindowSamples:
 
 
 def sample_windows(
-    config: Config, seconds: float, windows: int, before: Callable[[int], object] = lambda _: None
+    config: Config,
+    seconds: float,
+    windows: int,
+    before: Callable[[int], object] = lambda _: None,
+    check: Callable[[Sequence[Channel]], object] = lambda _: None,
 ) -> WindowSamples:
-    """Sample `windows` windows of `seconds`; `before` is called before each of them with its number, from 0 on."""
+    """Sample `windows` windows of `seconds`; `before` is called before each of them with its number, from 0 on.
+
+    `check` is called with the channels of the host before the first one, and may raise.
+    """
     from agent.host.activity import ActivityMonitor
     from agent.runtime.clock import Timebase
     from agent.runtime.logs import configure
@@ -59,6 +66,7 @@ def sample_windows(
         select=lambda discovery: power_probes(discovery, config),
         realtime=config.realtime,
     ) as pipeline:
+        check(pipeline.discovery.channels)
         for channel in pipeline.unchanged:
             print_err(f"warning: {channel.path}: {UNCHANGED}")
         monitor = ActivityMonitor(config.roots, [e for e in pipeline.discovery.probes if isinstance(e, NvmlProbe)])

@@ -84,7 +84,8 @@ def _idle(evidence: Evidence) -> CheckResult:
     if not evidence.idle_drift:
         return checked("idle_drift", None, "idle power was not measured before and after the run", "warning")
     worst = max(evidence.idle_drift, key=lambda each: abs(each.relative_change) / each.limit)
-    message = f"{worst.state} idle power changed by {worst.relative_change * 100:+.1f} % over the run"
+    share = f"{worst.change_watts:+.3g} W over the run, {abs(worst.relative_change) * 100:.1f} % of the mean of both"
+    message = f"{worst.state} idle power changed by {share}"
     message += f" (limit {worst.limit * 100:.0f} %)"
     return checked("idle_drift", abs(worst.relative_change) <= worst.limit, message, "warning")
 

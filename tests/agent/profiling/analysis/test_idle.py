@@ -57,7 +57,7 @@ def test_a_drift_above_its_limit_is_a_warning():
     (point,) = analyze(WINDOWS, SENSORS, None)
     (check,) = [each for each in point.checks if each.name == "idle_drift"]
     assert (check.failed, check.severity) == (True, "warning")
-    assert "loaded idle power changed by +11.3 %" in check.message
+    assert "loaded idle power changed by +6 W over the run, 11.3 % of the mean of both (limit" in check.message
     assert point.valid
 
 
