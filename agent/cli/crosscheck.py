@@ -31,7 +31,7 @@ _NOTHING = (
 
 def crosscheck(
     context: typer.Context,
-    duration: Annotated[float, real("Time to measure.", 3.0, _LONGEST_SECONDS, "SECONDS")] = 60.0,
+    duration: Annotated[float, real("Time to measure.", 3.0, _LONGEST_SECONDS, "SECONDS")] = 60,
     windows: Annotated[int, whole("Windows of equal length in this time; few long ones decide most.", 2, 1000)] = 4,
     load: Annotated[
         bool, typer.Option("--load", help="Load no CPU and all of them in turn, window after window.")
@@ -70,13 +70,13 @@ def crosscheck(
     from agent.energy.crosscheck import Verdict, cross_check_layers
     from agent.profiling.analysis.layer_checks import layer_check
 
-    if load and since:
+    if load and since is not None:
         fail("--load: stored samples need no load; leave out --since or --load", ExitCode.USAGE)
-    if until and not since:
+    if until is not None and since is None:
         fail("--until: it ends stored samples, so it needs --since", ExitCode.USAGE)
     if duration < _SHORTEST_WINDOW * windows:
         fail(f"--duration: {windows} windows need {_SHORTEST_WINDOW * windows:g} s or more", ExitCode.USAGE)
-    if since:
+    if since is not None:
         found = _stored(context, since, until)
     else:
         found = live_windows(

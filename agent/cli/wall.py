@@ -41,7 +41,7 @@ def learn(
     context: typer.Context,
     duration: Annotated[
         float, real("Time to measure, in windows of a minute.", _SHORTEST_SECONDS, _LONGEST_SECONDS, "SECONDS")
-    ] = 900.0,
+    ] = 900,
     load: Annotated[
         bool, typer.Option("--load", help="Keep none to all CPUs busy, at another of five levels each minute.")
     ] = False,
@@ -72,9 +72,9 @@ def learn(
     from agent.energy.wall_factor import WallFactorError, split_at_wall
     from agent.energy.wall_factor import learn as learned
 
-    if load and since:
+    if load and since is not None:
         fail("--load: stored samples need no load; leave out --since or --load", ExitCode.USAGE)
-    if until and not since:
+    if until is not None and since is None:
         fail("--until: it ends stored samples, so it needs --since", ExitCode.USAGE)
     config = configuration(context)
     try:
@@ -82,7 +82,7 @@ def learn(
             present = discovery.channels
         found = (
             _stored(context, present, since, until)
-            if since
+            if since is not None
             else _measured(config, present, duration, _LEVELS if load else ())
         )
         split = split_at_wall(found.working.channels)
