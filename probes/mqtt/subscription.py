@@ -63,7 +63,8 @@ class Subscription:
             self._client.connect(parts.hostname or "", parts.port or _PORTS[parts.scheme], _KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
             remedy = "check the address, the port and the certificate of the broker"
-            raise ProbeUnavailableError(f"{self._meter.url}: {one_line(str(error))}", remedy) from error
+            cause = getattr(error, "strerror", None) or str(error)
+            raise ProbeUnavailableError(f"{self._meter.url}: {one_line(cause)}", remedy) from error
         self._client.loop_start()
         if not self._subscribed.wait(_CONNECT_SECONDS):
             remedy = "check user, password_file and topic, and the rights of the user"
