@@ -53,6 +53,14 @@ def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path):
     assert not any(map(is_running, children.read_text(encoding="utf-8").split()))
 
 
+def test_a_program_that_closes_its_outputs_and_goes_on_is_killed(tmp_path):
+    number = tmp_path / "number"
+    program = Program(script(tmp_path, f"echo $$ > {number}; exec >&- 2>&-; sleep 60"), 0.3)
+    with pytest.raises(ReadError, match=r"did not end within 0\.3 s"):
+        program.run()
+    assert not is_running(int(number.read_text(encoding="utf-8")))
+
+
 def test_a_program_that_prints_too_much_is_killed(tmp_path):
     with pytest.raises(ReadError, match=f"printed more than {MOST_BYTES} bytes"):
         Program(script(tmp_path, "while :; do cat /proc/self/exe; done"), 20).run()
