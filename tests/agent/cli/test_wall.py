@@ -39,9 +39,10 @@ def without_psys(folder: Path) -> Path:
 
 def stored_factor(home: Path, sysfs: Path, factor: WallFactor = FACTOR) -> WallRecord:
     """Store a factor for the sensors of a tree."""
-    found = discover(Roots(sysfs=str(sysfs)))
+    roots = Roots(sysfs=str(sysfs), nvml_library="/nowhere/libnvidia-ml.so.1")
+    found = discover(roots)
     found.close()
-    key = present_key(Roots(sysfs=str(sysfs)), host_id(), found.channels)
+    key = present_key(roots, host_id(), found.channels)
     facts = {"model": "Shelly Plug S", "accuracy_class": "1"}
     record = WallRecord(
         "inferometer.wall-factor.1", "2026-11-01T10:00:00+00:00", ("meter-desk/wall",), facts, key, factor
