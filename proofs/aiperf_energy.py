@@ -104,7 +104,8 @@ def nvidia(home: Path) -> None:
 
 def amd(home: Path) -> None:
     """Give the host two AMD GPUs, which have a power and no counter."""
-    copy_tree("amd_instinct", home / "amd")
+    for metrics in copy_tree("amd_instinct", home / "amd").rglob("gpu_metrics"):
+        metrics.unlink()
     daemons.configure(home, sysfs="amd/sys")
 
 
