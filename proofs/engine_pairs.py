@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,8 +24,10 @@ ROUNDS, ROUND_PAIRS, SLICE_SECONDS = 5, 20, 0.2
 processes of one program differ by some percent for all of their time, so each round has new ones."""
 MOST_DIFFERENCE = 0.03
 LOOPS = Path(__file__).with_name("engine_loops")
-"""The plain loops: scripts that import the engine, but nothing of this project, and print one JSON value."""
+"""The plain loops: scripts that print one JSON value; of this project they import nothing but the layers on torch."""
 _LIMIT_SECONDS = 900.0
+_REST_SECONDS = 0.25
+"""The pause before a slice: threads of OpenMP spin for up to 0.2 s after their work, and slow the other side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def _slices(quantity: str, ours: Callable[[], float], theirs: Callable[[], float
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(pairs):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
+            time.sleep(_REST_SECONDS)
             found[side].append((ours, theirs)[side]())
     return Pairs(quantity, tuple(found[0]), tuple(found[1]))
 

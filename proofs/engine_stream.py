@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _PACKAGES = ("likwid", "liblua5.3-0", "libhwloc15")
 _KERNELS = {"copy": "copy_avx", "triad": "stream_avx"}
 _ARRAY_MIB, _SECONDS = 256, 4.0
-_HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""NumPy requests huge pages for its arrays; this lets the allocator of likwid-bench do so, too."""
 _RATE = re.compile(r"^MByte/s:\s+([\d.]+)", re.MULTILINE)
 
 
@@ -70,7 +68,7 @@ def _measured(program: Path, kernel: str, operation: str, threads: int) -> float
     usr = program.parent.parent
     (libraries,) = usr.glob("lib/*-linux-gnu")
     variables = {
-        **os.environ, "LD_LIBRARY_PATH": str(libraries), "PATH": f"{os.environ['PATH']}:{usr / 'sbin'}", **_HUGE_PAGES,
+        **os.environ, "LD_LIBRARY_PATH": str(libraries), "PATH": f"{os.environ['PATH']}:{usr / 'sbin'}",
     }  # fmt: skip
     done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False, env=variables, timeout=120)
     rate = _RATE.search(done.stdout)

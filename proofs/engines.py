@@ -10,6 +10,7 @@ interleaved pairs. The exit code is 1 if a bar is not met.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from importlib import import_module
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAMES = ("gemm", "genai", "llama", "onnx", "openvino", "stream", "torch")
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""NumPy requests huge pages for its arrays, and the allocator uses them again; this gives them to both sides."""
 PARTS = tuple(name for name in _NAMES if find_spec(f"engine_{name}") is not None)
 """The modules `engine_NAME`, each with `environment()`, which installs it, and `prove(quick)`, which returns bars."""
 
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="short trials, without bars on the differences")
     parser.add_argument("--installed", action="store_true", help="only parts that are installed; list the others")
     options = parser.parse_args(arguments)
+    os.environ.update(HUGE_PAGES)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}: choose of {', '.join(PARTS)}")
     chosen = [name for name in PARTS if name in options.parts or not options.parts]

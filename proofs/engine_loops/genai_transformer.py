@@ -6,6 +6,7 @@ an iteration in seconds. A decode writes all output tokens after the first.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -52,6 +53,7 @@ def phases_of(folder: str, batch: int, prompt: int, output: int, vocabulary: int
 
 
 if __name__ == "__main__":
+    gc.disable()  # as `timeit` does, and as this project does in a window
     phases = phases_of(sys.argv[1], *map(int, sys.argv[2:6]))
     for line in sys.stdin:
         times, end = [], time.perf_counter() + float(sys.argv[7])

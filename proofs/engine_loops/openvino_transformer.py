@@ -6,6 +6,7 @@ an iteration in seconds. A decode writes all output tokens after the first.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from statistics import median
@@ -52,6 +53,7 @@ def phases_of(
 
 
 if __name__ == "__main__":
+    gc.disable()  # as `timeit` does, and as this project does in a window
     phases = phases_of(sys.argv[1], *map(int, sys.argv[2:7]))
     for line in sys.stdin:
         times, end = [], time.perf_counter() + float(sys.argv[7])

@@ -1,11 +1,12 @@
-"""A decoder of torch's own layers in a plain loop: `torch_transformer.py SHAPE DTYPE THREADS SECONDS`.
+"""The model of the transformer on PyTorch in a plain loop: `torch_transformer.py SPEC THREADS SECONDS`.
 
-For each line of its input, `prefill` or `decode`, it repeats that phase for some seconds and prints the median time of
-an iteration in seconds. A decode writes all output tokens after the first.
+Only the layers are of this project. For each line of its input, `prefill` or `decode`, it repeats that phase for some
+seconds and prints the median time of an iteration in seconds. A decode writes all output tokens after the first.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -13,79 +14,30 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+
+from agent.workloads.transformer.spec import TransformerSpec
+from agent.workloads.transformer.torch_model import TorchModel, generate_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-class Layer(nn.Module):
-    """Pre-norm attention with rotations and a cache, and a gated feed-forward."""
-
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before_attention, self.before_mlp = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
-        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.gate_up, self.down = nn.Linear(width, 2 * mlp, bias=False), nn.Linear(mlp, width, bias=False)
-
-    def forward(self, x: Tensor, turns: Tensor, cache: Tensor, start: int) -> Tensor:
-        """Return x after the layer; cache is [2, batch, heads, tokens, head width]."""
-        batch, new, width = x.shape
-        q, k, v = self.qkv(self.before_attention(x)).view(batch, new, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        cache[0, :, :, start : start + new] = rotated(k, turns)
-        cache[1, :, :, start : start + new] = v
-        k, v = cache[:, :, :, : start + new]
-        seen = scaled_dot_product_attention(rotated(q, turns), k, v, is_causal=new > 1)
-        x = x + self.out(seen.transpose(1, 2).reshape(batch, new, width))
-        gate, up = self.gate_up(self.before_mlp(x)).chunk(2, -1)
-        return x + self.down(silu(gate) * up)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class Model(nn.Module):
-    """A decoder that returns the likeliest next token."""
-
-    def __init__(self, vocabulary: int, width: int, heads: int, mlp: int, layers: int, context: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, width)
-        self.layers = nn.ModuleList(Layer(width, heads, mlp) for _ in range(layers))
-        self.norm, self.head = nn.LayerNorm(width, bias=False), nn.Linear(width, vocabulary, bias=False)
-        half = width // heads // 2
-        angles = torch.outer(torch.arange(context), 10000.0 ** -(torch.arange(half) / half))
-        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]))
-
-    def forward(self, ids: Tensor, caches: list[Tensor], start: int) -> Tensor:
-        """Return the next token of each request [batch, 1]."""
-        x, turns = self.embedding(ids), self.turns[:, start : start + ids.shape[1]]
-        for layer, cache in zip(self.layers, caches, strict=True):
-            x = layer(x, turns, cache, start)
-        return self.head(self.norm(x[:, -1])).argmax(-1, keepdim=True)
-
-
-def rotated(x: Tensor, turns: Tensor) -> Tensor:
-    """Rotate the pairs of each head."""
-    (cos, sin), (a, b) = turns, x.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
-
-
-def phases_of(shape: dict[str, int], dtype: torch.dtype) -> dict[str, Callable[[], object]]:
+def phases_of(spec: TransformerSpec) -> dict[str, Callable[[], object]]:
     """Return the phases by name, each as a function that runs it once."""
-    torch.manual_seed(0)
-    batch, prompt, output = shape["batch"], shape["prompt_tokens"], shape["output_tokens"]
-    width, heads, layers = shape["width"], shape["heads"], shape["layers"]
-    model = Model(shape["vocabulary"], width, heads, shape["mlp_width"], layers, prompt + output).to(dtype)
-    ids = torch.randint(shape["vocabulary"], (batch, prompt))
-    room = (2, batch, heads, prompt + output - 1, width // heads)
-    caches = [torch.zeros(room, dtype=dtype) for _ in range(layers)]
+    model = TorchModel(spec, generate_weights(spec, DTYPES[spec.precision]), torch.device("cpu"))
+    prompt, last = spec.prompt_tokens, spec.prompt_tokens + spec.output_tokens - 1
+    ids = torch.randint(spec.vocabulary, (spec.batch, prompt))
+    cache = model.empty_cache(spec.batch, prompt + spec.output_tokens)
 
-    def prefill() -> Tensor:
-        return model(ids, caches, 0)
+    def prefill() -> object:
+        return model.forward(ids, cache, 0)[1]
 
     def decode() -> None:
-        token = first
-        for past in range(prompt, prompt + output - 1):
-            token = model(token, caches, past)
+        written = first
+        for past in range(prompt, last):
+            _, written = model.forward(written, cache, past)
 
     first = prefill()
     return {"prefill": prefill, "decode": decode}
@@ -102,8 +54,9 @@ def median_seconds(phase: Callable[[], object], seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[3]))
+    gc.disable()  # as `timeit` does, and as this project does in a window
+    torch.set_num_threads(int(sys.argv[2]))
     with torch.inference_mode():
-        phases = phases_of(json.loads(sys.argv[1]), getattr(torch, sys.argv[2]))
+        phases = phases_of(TransformerSpec(**json.loads(sys.argv[1])))
         for line in sys.stdin:
-            print(median_seconds(phases[line.strip()], float(sys.argv[4])), flush=True)
+            print(median_seconds(phases[line.strip()], float(sys.argv[3])), flush=True)
