@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ _POLL_SECONDS = 0.002
 _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 _ABSENT = frozenset({"", "-", "--", "n/a", "na", "nan", "none", "null", "unknown", "[not supported]", "not supported"})
 _QUANTITY = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([^\d\s]*)", re.IGNORECASE | re.ASCII)
+_MOST_STARTS = 100
+"""The brackets at which JSON is tried: each of millions in damaged output would cost a deep, failing attempt."""
 _LONGEST_QUANTITY = 64
 """A longer text may have been cut short, and is no value of a device."""
 _UNITS: Mapping[str, tuple[str, float]] = {
@@ -221,7 +224,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 def json_in(text: str) -> Any:
     """Return the JSON value in the output of a program, after any lines of a banner. Raises ReadError."""
-    for match in re.finditer(r"[\[{]", text):
+    for match in islice(re.finditer(r"[\[{]", text), _MOST_STARTS):
         with suppress(ValueError, RecursionError):
             return json.JSONDecoder().raw_decode(text, match.start())[0]
     raise ReadError(f"no JSON in the output {decoded(text[:200].encode())!r}")
@@ -266,6 +269,20 @@ class Printed:
         if self.counter is None:
             return check_gauge(self.channel, found)
         return self.counter.advance(round(found * 1e6), at_ns) or self.counter.total / 1e6
+
+
+def checked(
+    printed: Sequence[Printed], found: Mapping[Hashable, float | None], at_ns: int, rejections: list[Rejection]
+) -> list[float]:
+    """Return one value for each channel, NaN for one that is absent or rejected; the reasons go to `rejections`."""
+    values = []
+    for position, each in enumerate(printed):
+        value = each.value(found.get(each.key), at_ns)
+        if isinstance(value, Reason):
+            rejections.append(Rejection(position, value))
+            value = math.nan
+        values.append(value)
+    return values
 
 
 class CommandProbe:
@@ -319,7 +336,7 @@ class CommandProbe:
             self._next_ns = at_ns + round(rest_ns * INTERVAL_SHARE)
         found = self._parse(output)
         self.taken_ns = (at_ns, max(at_ns, self._clock()))
-        values = [self._checked(position, found.get(each.key), at_ns) for position, each in enumerate(self._printed)]
+        values = checked(self._printed, found, at_ns, self.rejections)
         if not any(each.key in found for each in self._printed):
             raise ReadError(f"{self._program.path} printed none of the {len(self.channels)} values of {self.name}")
         return values
@@ -329,13 +346,6 @@ class CommandProbe:
         self._program.close()
         for status in self._statuses:
             status.close()
-
-    def _checked(self, position: int, found: float | None, at_ns: int) -> float:
-        value = self._printed[position].value(found, at_ns)
-        if isinstance(value, Reason):
-            self.rejections.append(Rejection(position, value))
-            return math.nan
-        return value
 
 
 def _read_every(interval_seconds: float, channel: Channel) -> Channel:

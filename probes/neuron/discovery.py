@@ -14,9 +14,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import Printed, find
+from probes.commands import Printed, checked, find
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Rejection, Roots
 from probes.neuron.monitor import PERIOD_SECONDS, REMEDY, Monitor, parse
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int, read_label
@@ -68,14 +68,7 @@ class NeuronProbe:
             return [math.nan] * len(self.channels)
         found = parse(report)
         self.taken_ns = (asked_ns, max(at_ns, self._clock()))
-        values = []
-        for position, each in enumerate(self._printed):
-            value = each.value(found.get(each.key), at_ns)
-            if isinstance(value, Reason):
-                self.rejections.append(Rejection(position, value))
-                value = math.nan
-            values.append(value)
-        return values
+        return checked(self._printed, found, at_ns, self.rejections)
 
     def close(self) -> None:
         """End the program; safe to call twice."""

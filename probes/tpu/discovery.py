@@ -13,9 +13,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from probes.commands import Printed
+from probes.commands import Printed, checked
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Rejection, Roots
 from probes.polling import INTERVAL_SHARE
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int
@@ -120,14 +120,7 @@ class TpuProbe:
         if not found:
             return [math.nan] * len(self.channels)
         self.taken_ns = (at_ns, max(at_ns, self._clock()))
-        values = []
-        for position, each in enumerate(self._printed):
-            value = each.value(found.get(each.key), at_ns)
-            if isinstance(value, Reason):
-                self.rejections.append(Rejection(position, value))
-                value = math.nan
-            values.append(value)
-        return values
+        return checked(self._printed, found, at_ns, self.rejections)
 
     def close(self) -> None:
         """Close the connections."""

@@ -137,6 +137,12 @@ def test_json_is_found_after_a_banner():
         json_in("nothing")
 
 
+def test_json_behind_very_many_brackets_is_not_searched():
+    assert json_in("[" * 50 + '{"a": 1}') == {"a": 1}
+    with pytest.raises(ReadError, match="no JSON"):
+        json_in("[" * 200 + '{"a": 1}')
+
+
 @pytest.mark.parametrize(
     ("text", "unit", "value"),
     [
