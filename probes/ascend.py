@@ -13,12 +13,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import CommandProbe, Printed, Program, find, quantity
+from probes.commands import CommandProbe, Program, find
 from probes.driver_devices import address_in
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import merged
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
+from probes.printed import Printed, quantity
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.text import one_line
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity, sleeping
+from probes.commands import MOST_BYTES, CommandProbe, Program, find, sleeping
 from probes.driver_devices import DriverDevice, address_in, devices_of_driver
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import Gauge, find_attributes, merged
 from probes.model import Channel, DiscoveryResult, Kind, Problem, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
+from probes.printed import Printed, json_in, quantity
 from probes.settings import ALL_SENSORS, SensorSettings
 
 if TYPE_CHECKING:

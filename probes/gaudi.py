@@ -9,13 +9,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import CommandProbe, Printed, Program, find, quantity, sleeping
+from probes.commands import CommandProbe, Program, find, sleeping
 from probes.driver_devices import DriverDevice, address_in, devices_of_class
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import Gauge, find_attributes, merged
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
+from probes.printed import Printed, quantity
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_label
 from probes.text import one_line

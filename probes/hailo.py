@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from probes.commands import CommandProbe, Printed, Program, find, quantity
+from probes.commands import CommandProbe, Program, find
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.family import Family, ServiceNeeds
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
+from probes.printed import Printed, quantity
 from probes.printed_cards import version_of
 from probes.settings import ALL_SENSORS, SensorSettings
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import CommandProbe, Printed, Program, find
+from probes.commands import CommandProbe, Program, find
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Problem
 from probes.pci import pci_devices
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
+from probes.printed import Printed
 from probes.text import one_line
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import quantity
 from probes.errors import ReadError
 from probes.family import Family, ServiceNeeds
 from probes.model import Device, DiscoveryResult, Kind, Roots
 from probes.pci import pci_devices
+from probes.printed import quantity
 from probes.printed_cards import CardProgram, PrintedCard, discover_cards
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.text import one_line

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from probes.commands import json_in, quantity
 from probes.errors import ReadError
 from probes.family import Family, ServiceNeeds
 from probes.model import Device, DiscoveryResult, Kind, Roots
+from probes.printed import json_in, quantity
 from probes.printed_cards import CardProgram, PrintedCard, discover_cards
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.text import one_line

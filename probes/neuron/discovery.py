@@ -14,10 +14,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.commands import Printed, checked, find
+from probes.commands import find
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Rejection, Roots
 from probes.neuron.monitor import PERIOD_SECONDS, REMEDY, Monitor, parse
+from probes.printed import Printed, checked
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int, read_label
 

@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.commands import SEARCHED, json_in, quantity
+from probes.commands import SEARCHED
 from probes.errors import ReadError
+from probes.printed import json_in, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -13,10 +13,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from probes.commands import Printed, checked
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Rejection, Roots
 from probes.polling import INTERVAL_SHARE
+from probes.printed import Printed, checked
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int
 from probes.tpu.messages import gauges, request

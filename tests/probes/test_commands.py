@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from probes import at_exit
-from probes.commands import CPU_SHARE, MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
+from probes.commands import CPU_SHARE, MOST_BYTES, CommandProbe, Program, find
 from probes.counter import Counter
 from probes.deadline import Call
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Roots
+from probes.printed import Printed, json_in, quantity
 from waiting import await_true
 
 DEVICE = Device("0000:01:00.0", Kind.NPU)

@@ -20,7 +20,6 @@ from probes import ascend, fpga, gaudi, tenstorrent
 from probes.amdgpu.metrics_table import decode
 from probes.amdgpu.sensors import parse_levels
 from probes.attributes import parse_percent
-from probes.commands import json_in, quantity
 from probes.coral import parse_millidegrees
 from probes.cpu.model import parse_cpuinfo
 from probes.cpu.probe import parse_clocks
@@ -39,6 +38,7 @@ from probes.neuron.monitor import parse as parse_report
 from probes.perf_events import parse_terms
 from probes.plugs.shelly import parse_first, parse_identity, parse_later
 from probes.plugs.tasmota import parse_status
+from probes.printed import json_in, quantity
 from probes.qaic import parse_query
 from probes.rebellions import parse_stat
 from probes.redfish import documents
