@@ -11,7 +11,6 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,8 +98,31 @@ class Program:
         """Return the standard output; bytes that are not UTF-8 become U+FFFD.
 
         Raises ReadError if the program cannot be started, fails, prints more than `MOST_BYTES`, or does not end in
-        time. It is then killed with its children.
+        time or before `close`. It is then killed with its children.
         """
+        # Registered before the start, so that no moment is left in which the program runs and nothing ends it.
+        registration = at_exit.register(self.close)
+        try:
+            child = self._start(arguments)
+            try:
+                output, errors = self._outputs(child)
+            finally:
+                self._running = None
+                self._end(child)
+        finally:
+            at_exit.forget(registration)
+        if child.returncode:
+            said = decoded((errors or output).strip().rpartition(b"\n")[2])
+            raise ReadError(f"{self.path} {' '.join(arguments)} ended with {child.returncode}: {said}")
+        return output.decode(errors="replace")
+
+    def close(self) -> None:
+        """Kill the program if another thread runs it, and refuse further runs."""
+        self._closed = True
+        if child := self._running:
+            _kill(child)
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         try:
             child = subprocess.Popen(
                 (str(self.path), *arguments),
@@ -114,23 +136,7 @@ class Program:
         except OSError as error:
             raise ReadError(f"{self.path}: {error.strerror or error}") from error
         self._running = child
-        registration = at_exit.register(partial(_kill, child))
-        try:
-            output, errors = self._outputs(child)
-        finally:
-            self._running = None
-            self._end(child)
-            at_exit.forget(registration)
-        if child.returncode:
-            said = decoded((errors or output).strip().rpartition(b"\n")[2])
-            raise ReadError(f"{self.path} {' '.join(arguments)} ended with {child.returncode}: {said}")
-        return output.decode(errors="replace")
-
-    def close(self) -> None:
-        """Kill the program if another thread runs it, and refuse further runs."""
-        self._closed = True
-        if child := self._running:
-            _kill(child)
+        return child
 
     def _outputs(self, child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         ends = time.monotonic() + self._seconds
@@ -140,7 +146,9 @@ class Program:
                 selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type]
             while selector.get_map():
                 left = ends - time.monotonic()
-                if self._closed or left <= 0:
+                if self._closed:
+                    raise ReadError(f"{self.path} was ended because its probe was closed")
+                if left <= 0:
                     raise ReadError(f"{self.path} did not end within {self._seconds:g} s")
                 for key, _ in selector.select(left):
                     if not (part := os.read(key.fd, _CHUNK_BYTES)):

@@ -1,5 +1,6 @@
 import math
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -240,9 +241,25 @@ def test_the_end_of_this_process_ends_a_program_that_hangs(tmp_path):
     call = Call(program.run, "hangs")
     await_true(lambda: number.exists() and number.read_text(encoding="utf-8").strip())
     at_exit.close_all()
-    with pytest.raises(ReadError, match="ended with -9"):
+    with pytest.raises(ReadError, match=r"ended with -9|was ended"):
         call.result(30)
     assert not is_running(int(number.read_text(encoding="utf-8")))
+
+
+def test_the_end_of_this_process_ends_a_program_that_is_being_started(tmp_path, monkeypatch):
+    started = tmp_path / "started"
+    program = Program(script(tmp_path, f"touch {started}; sleep 60"), 60)
+    start = subprocess.Popen
+
+    def start_as_the_process_ends(*arguments, **options):
+        child = start(*arguments, **options)
+        await_true(started.exists)
+        at_exit.close_all()
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", start_as_the_process_ends)
+    with pytest.raises(ReadError, match="was ended"):
+        Call(program.run, "starts").result(30)
 
 
 def test_the_exit_code_is_lost_if_the_caller_ignores_the_end_of_children(tmp_path):
