@@ -74,6 +74,7 @@ def in_rounds(
     start: Callable[[], AbstractContextManager[Mapping[str, tuple[Callable[[], float], Callable[[], float]]]]],
     *,
     quick: bool,
+    pairs: int = ROUND_PAIRS,
 ) -> list[Pairs]:
     """Measure both sides of each quantity in slices, in several rounds; print the ratio of each round.
 
@@ -85,7 +86,7 @@ def in_rounds(
         with start() as sides:
             for quantity, (ours, theirs) in sides.items():
                 ours(), theirs()
-                found.setdefault(quantity, []).append(_slices(quantity, ours, theirs, 1 if quick else ROUND_PAIRS))
+                found.setdefault(quantity, []).append(_slices(quantity, ours, theirs, 1 if quick else pairs))
     joined = []
     for quantity, rounds in found.items():
         ours, theirs = (tuple(each for part in rounds for each in getattr(part, side)) for side in ("ours", "theirs"))

@@ -1,4 +1,4 @@
-"""Compares the phases of a transformer on an engine with a plain loop of the same engine and the same model."""
+"""Compares the phases of a workload on an engine with a plain loop of the same engine and the same model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine_pairs import LOOPS, SLICE_SECONDS, in_rounds
 
 from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.gemm.spec import GemmSpec
 from agent.workloads.runner.client import WorkloadProcess
 
 if TYPE_CHECKING:
@@ -19,24 +20,30 @@ if TYPE_CHECKING:
 
     from reporting import Bar
 
+    from agent.workloads.declaration import Spec
+    from agent.workloads.point import Point
     from agent.workloads.transformer.spec import TransformerSpec
 
 THREADS = 2
 
 
-def phase_bars(installed: Path, spec: TransformerSpec, script: str, *arguments: str | Path, quick: bool) -> list[Bar]:
+def phase_bars(
+    installed: Path, spec: TransformerSpec | GemmSpec, script: str, *arguments: str | Path, quick: bool
+) -> list[Bar]:
     """Return a bar for each phase: none if `quick`.
 
     `script` of `engine_loops` gets the arguments, the number of threads and the length of a slice in seconds. For each
     line of its input, the name of a phase, it prints the median time of an iteration in seconds.
     """
     line = [installed / "bin/python", "-I", LOOPS / f"{script}.py", *arguments, str(THREADS), str(SLICE_SECONDS)]
+    precision = spec.dtype if isinstance(spec, GemmSpec) else spec.precision
+    point: Point = {"dtype": spec.dtype} if isinstance(spec, GemmSpec) else {"batch": spec.batch}
 
     @contextmanager
     def start() -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
-        with _worker(installed, spec) as worker, _loop(line) as loop:
+        with worker_of(installed, spec, point) as worker, _loop(line) as loop:
             yield {
-                f"{spec.engine} {spec.precision} {phase}, seconds": (
+                f"{spec.engine} {precision} {phase}, seconds": (
                     partial(_median_seconds, worker, phase),
                     partial(loop, phase),
                 )
@@ -62,11 +69,11 @@ def run_code(installed: Path, code: str, *arguments: str | Path) -> None:
 
 
 @contextmanager
-def _worker(installed: Path, spec: TransformerSpec) -> Iterator[WorkloadProcess]:
-    """The workload process of `inferometer profile`, in the environment."""
+def worker_of(installed: Path, spec: Spec, point: Point, threads: int = THREADS) -> Iterator[WorkloadProcess]:
+    """The workload process of `inferometer profile` in an environment, which has prepared a point."""
     with WorkloadProcess((str(installed / "bin/python"), "-P", "-m", "agent.workloads.runner.worker")) as worker:
-        worker.start(spec, EngineSpec(device="cpu", threads=THREADS))
-        worker.prepare({"batch": spec.batch})
+        worker.start(spec, EngineSpec(device="cpu", threads=threads))
+        worker.prepare(point)
         yield worker
 
 

@@ -1,6 +1,6 @@
 """Compares `inferometer profile stream` with likwid-bench, which is written in assembly.
 
-The kernel `copy_avx` copies with ordinary stores, as the copy of NumPy did here. Triad of NumPy reads every line before
+The kernel `copy_avx` copies with ordinary stores, as `numpy.positive` does. Triad of NumPy reads every line before
 it writes it, as the kernel `stream_avx` does; NumPy works in blocks, so triad has no bar. This likwid-bench has no
 kernels for scale and add.
 """
@@ -11,21 +11,30 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from engine_environments import engine_environment
-from engine_pairs import PAIRS, QUICK_PAIRS, interleaved, profiled
+from engine_pairs import SLICE_SECONDS, in_rounds
+from engine_phases import worker_of
 from programs import built, run
 
+from agent.workloads.stream.spec import StreamSpec
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from reporting import Bar
 
+    from agent.workloads.runner.client import WorkloadProcess
+    from agent.workloads.stream.spec import Operation
+
 _PACKAGES = ("likwid", "liblua5.3-0", "libhwloc15")
-_KERNELS = {"copy": "copy_avx", "triad": "stream_avx"}
-_ARRAY_MIB, _SECONDS = 256, 4.0
+_KERNELS: dict[Operation, str] = {"copy": "copy_avx", "triad": "stream_avx"}
+_ARRAY_MIB, _PASSES, _PAIRS = 256, 12, 10
+"""A dozen passes of likwid-bench take about as long as a slice."""
 _RATE = re.compile(r"^MByte/s:\s+([\d.]+)", re.MULTILINE)
 
 
@@ -38,33 +47,36 @@ def environment() -> Path:
 def prove(quick: bool) -> list[Bar]:
     """Compare the bytes per second of each operation on the same number of threads and sizes."""
     threads = len(os.sched_getaffinity(0))
-    home, program, bars = environment(), _likwid(), []
-    for operation, kernel in list(_KERNELS.items())[: 1 if quick else None]:
-        pairs = interleaved(
-            f"{operation}: bytes per second on {threads} threads",
-            partial(_profiled, home, operation, threads),
-            partial(_measured, program, kernel, operation, threads),
-            QUICK_PAIRS if quick else PAIRS,
-        )
-        if operation == "copy" and not quick:
-            bars.append(pairs.bar())
-    return bars
+    home, program = environment(), _likwid()
+    kernels = dict(list(_KERNELS.items())[: 1 if quick else None])
+
+    @contextmanager
+    def start() -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
+        with ExitStack() as workers:
+            sides = {}
+            for operation, kernel in kernels.items():
+                spec = StreamSpec(operation=operation, array_mib=_ARRAY_MIB)
+                worker = workers.enter_context(worker_of(home, spec, {"operation": operation}, threads))
+                sides[f"{operation}: bytes per second on {threads} threads"] = (
+                    partial(_rate, worker, operation),
+                    partial(_measured, program, kernel, operation, threads),
+                )
+            yield sides
+
+    copy, *_ = in_rounds(start, quick=quick, pairs=_PAIRS)
+    return [] if quick else [copy.bar()]
 
 
-def _profiled(home: Path, operation: str, threads: int) -> float:
-    """Return the rate of all windows; their results were verified."""
-    plan = ("--repeats", "3", "--window-seconds", str(_SECONDS / 3), "--idle-seconds", "0.2", "--warmup-seconds", "1")
-    sizes = ("--array-mib", str(_ARRAY_MIB), "--threads", str(threads))
-    document = profiled(home, "stream", "--operation", operation, *sizes, *plan)
-    ((work,),) = (point["work"] for point in document["points"])
-    return float(work["bytes_per_second"]["mean"])
+def _rate(worker: WorkloadProcess, operation: str) -> float:
+    """Return the mean rate of a slice, as likwid-bench does; the results were verified."""
+    seconds = worker.measure("pass", SLICE_SECONDS, 1).latencies_seconds
+    return _arrays(operation) * (_ARRAY_MIB << 20) * len(seconds) / sum(seconds)
 
 
 def _measured(program: Path, kernel: str, operation: str, threads: int) -> float:
-    """Return the rate that likwid-bench prints; it counts as STREAM does."""
-    arrays = 2 if operation in {"copy", "scale"} else 3
-    work = f"N:{arrays * _ARRAY_MIB * 1048576 // 1000}kB:{threads}"
-    line = [program, "-t", kernel, "-w", work, "-s", str(int(_SECONDS))]
+    """Return the rate of a slice that likwid-bench prints; it counts bytes as STREAM does."""
+    work = f"N:{_arrays(operation) * _ARRAY_MIB * 1048576 // 1000}kB:{threads}"
+    line = [program, "-t", kernel, "-w", work, "-i", str(_PASSES)]
     usr = program.parent.parent
     (libraries,) = usr.glob("lib/*-linux-gnu")
     variables = {
@@ -75,6 +87,10 @@ def _measured(program: Path, kernel: str, operation: str, threads: int) -> float
     if rate is None:
         raise SystemExit(f"likwid-bench printed no rate:\n{(done.stdout + done.stderr)[-2000:]}")
     return float(rate[1]) * 1e6
+
+
+def _arrays(operation: str) -> int:
+    return 2 if operation in {"copy", "scale"} else 3
 
 
 def _likwid() -> Path:

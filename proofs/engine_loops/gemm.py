@@ -1,9 +1,9 @@
-"""Multiplies two matrices in a plain loop, and prints the median seconds of a product.
+"""Multiplies two matrices in a plain loop: `ENGINE DTYPE SIZE THREADS SECONDS`.
 
-gemm.py ENGINE DTYPE SIZE SECONDS
+For each line of its input it does so for some seconds, and prints the median seconds of a product.
 """
 
-import json
+import gc
 import statistics
 import sys
 import time
@@ -12,8 +12,8 @@ import numpy as np
 
 
 def main() -> None:
-    """Warm up for a third of the time, then measure."""
-    engine, dtype, size, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    """Make the matrices, and multiply them on request."""
+    engine, dtype, size, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[5])
     random = np.random.default_rng(0)
     element = np.float64 if dtype == "fp64" else np.float32
     left, right = (random.uniform(-1, 1, (size, size)).astype(element) for _ in range(2))
@@ -25,6 +25,7 @@ def main() -> None:
     else:
         import torch  # noqa: PLC0415  of this engine only
 
+        torch.set_num_threads(int(sys.argv[4]))
         own = getattr(torch, {"fp32": "float32", "fp64": "float64", "bf16": "bfloat16"}[dtype])
         one, two = torch.from_numpy(left).to(own), torch.from_numpy(right).to(own)
         product = torch.empty_like(one)
@@ -32,15 +33,14 @@ def main() -> None:
         def multiply() -> None:
             torch.mm(one, two, out=product)
 
-    warm = time.perf_counter() + seconds / 3
-    while time.perf_counter() < warm:
-        multiply()
-    times = []
-    end = time.perf_counter() + seconds
-    while (before := time.perf_counter()) < end:
-        multiply()
-        times.append(time.perf_counter() - before)
-    print(json.dumps(statistics.median(times)))
+    gc.disable()  # as `timeit` does, and as this project does in a window
+    for _ in sys.stdin:
+        times = []
+        end = time.perf_counter() + seconds
+        while (before := time.perf_counter()) < end:
+            multiply()
+            times.append(time.perf_counter() - before)
+        print(statistics.median(times), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A decoder on ONNX Runtime GenAI in a plain loop: `FOLDER BATCH PROMPT OUTPUT VOCABULARY THREADS SECONDS`.
 
 For each line of its input, `prefill` or `decode`, it repeats that phase for some seconds and prints the median time of
-an iteration in seconds. A decode writes all output tokens after the first.
+an iteration in seconds. A decode writes all output tokens after the first. It begins at the end of the prompt, to which
+one generator returns again and again.
 """
 
 from __future__ import annotations
@@ -40,13 +41,18 @@ def phases_of(folder: str, batch: int, prompt: int, output: int, vocabulary: int
         fresh.generate_next_token()
         return time.perf_counter() - start
 
+    read = generator()
+    read.append_tokens(ids)
+    read.generate_next_token()
+    first = np.array(read.get_next_tokens(), np.int32)
+    read.generate_next_token()  # there is no way back from the first token
+
     def decode() -> float:
-        fresh = generator()
-        fresh.append_tokens(ids)
-        fresh.generate_next_token()
         start = time.perf_counter()
+        read.rewind_to(prompt)
+        read.append_tokens(first)
         for _ in range(output - 1):
-            fresh.generate_next_token()
+            read.generate_next_token()
         return time.perf_counter() - start
 
     return {"prefill": prefill, "decode": decode}

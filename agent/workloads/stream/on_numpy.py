@@ -119,8 +119,9 @@ def _blocks(array: NDArray[Any]) -> list[slice]:
 
 
 def _copy(part: list[NDArray[Any]]) -> None:
+    """Use a loop with vector instructions: `numpy.copyto` was a tenth slower on a CPU that copies with `rep movsb`."""
     source, result = part
-    np.copyto(result, source)
+    np.positive(source, out=result)
 
 
 def _scale(part: list[NDArray[Any]]) -> None:
