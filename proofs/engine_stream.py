@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from engine_pairs import Pairs
     from reporting import Bar
 
     from agent.workloads.runner.client import WorkloadProcess
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("likwid", "liblua5.3-0", "libhwloc15")
 _KERNELS: dict[Operation, str] = {"copy": "copy_avx", "triad": "stream_avx"}
-_ARRAY_MIB, _PASSES, _PAIRS = 256, 12, 10
+_PAIRS = {"copy": 20, "triad": 4}
+_ARRAY_MIB, _PASSES = 256, 12
 """A dozen passes of likwid-bench take about as long as a slice."""
 _RATE = re.compile(r"^MByte/s:\s+([\d.]+)", re.MULTILINE)
 
@@ -48,23 +50,24 @@ def prove(quick: bool) -> list[Bar]:
     """Compare the bytes per second of each operation on the same number of threads and sizes."""
     threads = len(os.sched_getaffinity(0))
     home, program = environment(), _likwid()
-    kernels = dict(list(_KERNELS.items())[: 1 if quick else None])
+    found: dict[str, Pairs] = {}
+    for operation, kernel in list(_KERNELS.items())[: 1 if quick else None]:
+        spec = StreamSpec(operation=operation, array_mib=_ARRAY_MIB)
 
-    @contextmanager
-    def start() -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
-        with ExitStack() as workers:
-            sides = {}
-            for operation, kernel in kernels.items():
-                spec = StreamSpec(operation=operation, array_mib=_ARRAY_MIB)
-                worker = workers.enter_context(worker_of(home, spec, {"operation": operation}, threads))
-                sides[f"{operation}: bytes per second on {threads} threads"] = (
-                    partial(_rate, worker, operation),
-                    partial(_measured, program, kernel, operation, threads),
-                )
-            yield sides
+        @contextmanager
+        def start(
+            spec: StreamSpec = spec, kernel: str = kernel
+        ) -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
+            with worker_of(home, spec, {"operation": spec.operation}, threads) as worker:
+                yield {
+                    f"{spec.operation}: bytes per second on {threads} threads": (
+                        partial(_rate, worker, spec.operation),
+                        partial(_measured, program, kernel, spec.operation, threads),
+                    )
+                }
 
-    copy, *_ = in_rounds(start, quick=quick, pairs=_PAIRS)
-    return [] if quick else [copy.bar()]
+        (found[operation],) = in_rounds(start, quick=quick, pairs=_PAIRS[operation])
+    return [] if quick else [found["copy"].bar()]
 
 
 def _rate(worker: WorkloadProcess, operation: str) -> float:
