@@ -9,20 +9,28 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from engine_environments import engine_environment
-from engine_pairs import PAIRS, QUICK_PAIRS, interleaved, looped, profiled
+from engine_pairs import SLICE_SECONDS, in_rounds, looped, profiled
+from engine_phases import worker_of
 from programs import CACHE, LLAMA, llama_bench, small_model
 from reporting import Bar, table
 
+from agent.workloads.llama.spec import LlamaSpec
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent.workloads.runner.client import WorkloadProcess
 
 PROMPT, OUTPUT = 128, 32
+_PAIRS = 10
+"""The pairs of a round: llama-bench loads the file in each."""
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 """Half of the CPUs: the threads of llama.cpp wait for each other, so one that shares its CPU delays all."""
 TESTS = {"prefill": ("pp", PROMPT), "decode": ("tg", OUTPUT)}
@@ -41,13 +49,10 @@ def environment() -> Path:
 def prove(quick: bool) -> list[Bar]:
     """Return the bars of both models and phases, of llama-bench as the engine, and of the precisions."""
     files = models()
-    pairs, seconds = (QUICK_PAIRS, 0.5) if quick else (PAIRS, 4.0)
     bars = []
     for name in ("real.Q4_1", "generated.Q8_0"):
-        for phase in TESTS:
-            ours, theirs = partial(rate, files[name], phase, seconds), partial(bench, files[name], phase, seconds)
-            found = interleaved(f"{name}, {phase}, tokens/s", ours, theirs, pairs)
-            bars += [] if quick else [found.bar()]
+        found = in_rounds(partial(_sides, name, files[name]), quick=quick, pairs=_PAIRS)
+        bars += [] if quick else [each.bar() for each in found]
     return [*bars, *engine_bars(files["generated.Q8_0"]), *precision_bars(files)]
 
 
@@ -65,27 +70,43 @@ def document(*arguments: str) -> dict[str, Any]:
     return profiled(environment(), "llama", *lengths, "--idle-seconds", "0.2", "--warmup-seconds", "1", *arguments)
 
 
-def rate(file: str, phase: str, seconds: float) -> float:
-    """Return the tokens per second of one phase in this project."""
-    windows = ("--window-seconds", str(seconds / 3), "--repeats", "3")
-    (point,) = document("--model", file, "--engine", "llama-cpp-python", *windows)["points"]
-    (found,) = (each for each in point["phases"] if each["phase"] == phase)
-    return float(TESTS[phase][1] / found["latency_seconds"]["p50"])
+@contextmanager
+def _sides(name: str, file: str) -> Iterator[dict[str, tuple[Callable[[], float], Callable[[], float]]]]:
+    """Yield both sides of each phase: the workload process of `inferometer profile`, and llama-bench."""
+    path = Path(file)
+    spec = LlamaSpec({path.name: path}, PROMPT, OUTPUT, engine="llama-cpp-python")
+    with worker_of(environment(), spec, {"prompt_tokens": PROMPT}, THREADS) as worker:
+        yield {
+            f"{name}, {phase}, tokens/s": (
+                partial(_rate, worker, phase),
+                partial(_bench, file, phase, _once(file, phase)),
+            )
+            for phase in TESTS
+        }
 
 
-def bench(file: str, phase: str, seconds: float) -> float:
-    """Return the tokens per second of one test of llama-bench: of the median repetition."""
+def _rate(worker: WorkloadProcess, phase: str) -> float:
+    """Return the tokens per second of a slice of this project: of the median iteration."""
+    return TESTS[phase][1] / median(worker.measure(phase, SLICE_SECONDS, 1).latencies_seconds)
+
+
+def _bench(file: str, phase: str, once: float) -> float:
+    """Return the tokens per second of a slice of llama-bench, whose repetition takes `once` seconds: of the median."""
+    return TESTS[phase][1] / median(_repetitions(file, phase, max(3, round(SLICE_SECONDS / once))))
+
+
+@cache
+def _once(file: str, phase: str) -> float:
+    return median(_repetitions(file, phase, 3))
+
+
+def _repetitions(file: str, phase: str, count: int) -> list[float]:
+    """Return the seconds of each repetition of one test of llama-bench."""
     kind, tokens = TESTS[phase]
     sizes = {"pp": ("-p", str(tokens), "-n", "0"), "tg": ("-p", "0", "-n", str(tokens))}[kind]
-
-    def run(repetitions: int) -> list[int]:
-        line = (llama_bench(), "-m", file, *sizes, "-t", str(THREADS), "-r", str(repetitions), "-o", "jsonl")
-        done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=True, timeout=600)
-        samples: list[int] = json.loads(done.stdout)["samples_ns"]
-        return samples
-
-    (once,) = run(1)
-    return 1e9 * tokens / median(run(max(5, round(seconds * 1e9 / once))))
+    line = (llama_bench(), "-m", file, *sizes, "-t", str(THREADS), "-r", str(count), "-o", "jsonl")
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=True, timeout=600)
+    return [each / 1e9 for each in json.loads(done.stdout)["samples_ns"]]
 
 
 def engine_bars(file: str) -> list[Bar]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-PAIRS, QUICK_PAIRS = 5, 1
 ROUNDS, ROUND_PAIRS, SLICE_SECONDS = 5, 20, 0.2
 """Fast iterations are compared in slices of this length: the speed of a virtual machine changes within a second. Two
 processes of one program differ by some percent for all of their time, so each round has new ones."""
@@ -52,22 +50,6 @@ class Pairs:
         """Return the bar on the difference of the medians."""
         spread = f"ratio {self.ratio:.3f}, of the pairs {min(self.ratios):.3f} to {max(self.ratios):.3f}"
         return Bar(f"{self.quantity}, difference", abs(self.ratio - 1), most_difference, note=spread)
-
-
-def interleaved(quantity: str, ours: Callable[[], float], theirs: Callable[[], float], pairs: int = PAIRS) -> Pairs:
-    """Measure both sides in the order ABBA, and print each pair."""
-    found: tuple[list[float], list[float]] = ([], [])
-    for number in range(pairs):
-        sides = (0, 1) if number % 2 == 0 else (1, 0)
-        for side in sides:
-            found[side].append((ours, theirs)[side]())
-        mine, other = found[0][-1], found[1][-1]
-        print(f"{quantity}, pair {number + 1} of {pairs}: {mine:.4g} and {other:.4g}", file=sys.stderr, flush=True)
-    result = Pairs(quantity, tuple(found[0]), tuple(found[1]))
-    rows = [(n + 1, *values) for n, values in enumerate(zip(result.ours, result.theirs, result.ratios, strict=True))]
-    rows.append(("median", median(result.ours), median(result.theirs), result.ratio))
-    table(quantity, ("PAIR", "INFEROMETER>", "OTHER>", "RATIO>"), rows)
-    return result
 
 
 def in_rounds(
