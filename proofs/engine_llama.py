@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from agent.workloads.runner.client import WorkloadProcess
 
 PROMPT, OUTPUT = 128, 32
-_PAIRS = 10
-"""The pairs of a round: llama-bench loads the file in each."""
+_PAIRS = {"real.Q4_1": 10, "generated.Q8_0": 25}
+"""The pairs of a round for each model: llama-bench loads the file in each."""
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 """Half of the CPUs: the threads of llama.cpp wait for each other, so one that shares its CPU delays all."""
 TESTS = {"prefill": ("pp", PROMPT), "decode": ("tg", OUTPUT)}
@@ -50,8 +50,8 @@ def prove(quick: bool) -> list[Bar]:
     """Return the bars of both models and phases, of llama-bench as the engine, and of the precisions."""
     files = models()
     bars = []
-    for name in ("real.Q4_1", "generated.Q8_0"):
-        found = in_rounds(partial(_sides, name, files[name]), quick=quick, pairs=_PAIRS)
+    for name, pairs in _PAIRS.items():
+        found = in_rounds(partial(_sides, name, files[name]), quick=quick, pairs=pairs)
         bars += [] if quick else [each.bar() for each in found]
     return [*bars, *engine_bars(files["generated.Q8_0"]), *precision_bars(files)]
 
