@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from agent.workloads.runner.client import WorkloadProcess
 
 PROMPT, OUTPUT = 128, 32
-_PAIRS = {"real.Q4_1": 10, "generated.Q8_0": 25}
+_REPETITIONS = 3
+"""The least number of repetitions in a slice."""
+_PAIRS = {"real.Q4_1": 8, "generated.Q8_0": 20}
 """The pairs of a round for each model: llama-bench loads the file in each."""
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 """Half of the CPUs: the threads of llama.cpp wait for each other, so one that shares its CPU delays all."""
@@ -86,18 +88,22 @@ def _sides(name: str, file: str) -> Iterator[dict[str, tuple[Callable[[], float]
 
 
 def _rate(worker: WorkloadProcess, phase: str) -> float:
-    """Return the tokens per second of a slice of this project: of the median iteration."""
-    return TESTS[phase][1] / median(worker.measure(phase, SLICE_SECONDS, 1).latencies_seconds)
+    """Return the tokens per second of a slice of this project: of the median iteration after a first one.
+
+    llama-bench, too, runs a test once before it measures.
+    """
+    _, *seconds = worker.measure(phase, SLICE_SECONDS, _REPETITIONS + 1).latencies_seconds
+    return TESTS[phase][1] / median(seconds)
 
 
 def _bench(file: str, phase: str, once: float) -> float:
     """Return the tokens per second of a slice of llama-bench, whose repetition takes `once` seconds: of the median."""
-    return TESTS[phase][1] / median(_repetitions(file, phase, max(3, round(SLICE_SECONDS / once))))
+    return TESTS[phase][1] / median(_repetitions(file, phase, max(_REPETITIONS, round(SLICE_SECONDS / once))))
 
 
 @cache
 def _once(file: str, phase: str) -> float:
-    return median(_repetitions(file, phase, 3))
+    return median(_repetitions(file, phase, _REPETITIONS))
 
 
 def _repetitions(file: str, phase: str, count: int) -> list[float]:
