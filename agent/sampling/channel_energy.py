@@ -42,7 +42,8 @@ class ChannelEnergy:
     """One channel of energy or power: its position, its latest samples about a second apart, and its joules so far.
 
     `joules` is None before the first value. `added` is the part of it that a host total already contains. `lower` and
-    `upper` are the bounds of a gauge's joules by the readings around each moment.
+    `upper` are the bounds of a gauge's joules by the readings around each moment. `is_counter` is whether it counts
+    joules.
     """
 
     layout: int
@@ -55,11 +56,10 @@ class ChannelEnergy:
     added: float | None = None
     lower: float = 0.0
     upper: float = 0.0
+    is_counter: bool = field(init=False)
 
-    @property
-    def is_counter(self) -> bool:
-        """Whether the channel counts joules."""
-        return METRICS[self.channel.metric].type is MetricType.COUNTER
+    def __post_init__(self) -> None:
+        self.is_counter = METRICS[self.channel.metric].type is MetricType.COUNTER
 
     def record(self, at_ns: int, value: float) -> None:
         """Add a sample; a gauge adds the trapezoid since the sample before, unless that sample is stale."""

@@ -93,7 +93,10 @@ class ChecksumAppender:
     __slots__ = ("_order",)
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
-        self._order = [(columns.index(each.name), each) for each in checksummed_columns(table)]
+        self._order = [
+            (columns.index(each.name), isinstance(each.type, Float), each.name.encode() if later(each) else b"")
+            for each in checksummed_columns(table)
+        ]
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """Return the rows, each followed by its checksum."""
@@ -101,7 +104,17 @@ class ChecksumAppender:
 
     def of(self, row: Sequence[Any]) -> int:
         """Return the checksum of one row."""
-        return crc32(b"".join([_column_part(column, row[place]) for place, column in self._order]))
+        parts = []
+        for place, real, later_name in self._order:
+            value = row[place]
+            if later_name and value is None:
+                continue
+            parts.append(later_name)
+            if type(value) is str:
+                parts.append(_text_part(value))
+            else:
+                parts.append(_part(float(value) if real and isinstance(value, int) else value))
+        return crc32(b"".join(parts))
 
 
 def _stored(column: Column[Any], value: Any) -> Any:
@@ -122,11 +135,17 @@ def _part(value: Any) -> bytes:
     if isinstance(value, float):
         return b"d" + _DOUBLE.pack(value + 0.0)
     if isinstance(value, str):
-        encoded = value.encode("utf-8", "surrogateescape")
-        return b"t" + _INTEGER.pack(len(encoded)) + encoded
+        return _text_part(value)
     if isinstance(value, bytes):
         return _INTEGER.pack(len(value)) + value
     return _INTEGER.pack(value)
+
+
+@lru_cache(4096)
+def _text_part(text: str) -> bytes:
+    """Encode a text; those of totals are the same every second."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    return b"t" + _INTEGER.pack(len(encoded)) + encoded
 
 
 @cache
