@@ -39,6 +39,7 @@ _WORDS = {
     "runs": "Run",
     "windows": "Window",
     "profiles": "Profile",
+    "profile_points": "Point",
 }
 
 

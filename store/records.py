@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The machine: `id` survives reboots, `boot_id` does not. `cpu_flags` are the kernel's feature flags."""
+    """The machine: `id` survives reboots, `boot_id` does not. `cpu_flags` are the kernel's feature flags.
+
+    `labels` are the names and values of the configuration, such as `site`; the table of hosts does not have them.
+    """
 
     id: str
     name: str
@@ -27,6 +30,7 @@ class Host:
     cores: int = 0
     memory_bytes: int = 0
     virtual: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

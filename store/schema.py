@@ -22,9 +22,10 @@ from sqlalchemy import (
     text,
 )
 
+from store.profile_point import point_columns
 from store.views import views
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -255,6 +256,17 @@ profiles = Table(
     Column("tag", Text),
     _checksum(),
     Index("profiles_tag", "tag", unique=True),
+)
+
+profile_points = Table(
+    "profile_points",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id", ondelete="CASCADE"), nullable=False),
+    *point_columns(),
+    _checksum(),
+    Index("profile_points_profile", "profile_id"),
+    Index("profile_points_setup_host", "setup", "host_id", "created_ns"),
 )
 
 unchecked = Table(

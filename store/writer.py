@@ -20,6 +20,7 @@ from store.error_messages import translate_errors
 from store.errors import StoreError, UnstorableError
 from store.fast_writer import SQLiteConnection
 from store.inventory import upsert_channels
+from store.profile_points import replace_points
 from store.records import Layout
 from store.rows import insert_all, insert_row, insert_statement, pack, upsert
 from store.serving_hours import replace_hours
@@ -161,7 +162,7 @@ class Writer:
             insert_row(connection, schema.windows, row)
 
     def save_profile(self, profile: Profile) -> None:
-        """Store a finished profile; it is on the disk at return, even after a power cut."""
+        """Store a finished profile with the rows of its points; it is on the disk at return, even after a power cut."""
         row = {
             "run_id": profile.run_id,
             "created_ns": profile.created_ns,
@@ -172,6 +173,7 @@ class Writer:
             row["tag"] = profile.tag
         with translate_errors(self._durable), self._durable.begin() as connection:
             upsert(connection, schema.profiles, profile.id, row)
+            replace_points(connection, profile.id, profile.created_ns, profile.document)
 
     def tag_profile(self, profile_id: str, tag: str | None) -> bool:
         """Set, replace or remove (None) the tag of a profile; return whether the profile exists.

@@ -36,6 +36,7 @@ STARTED = ROOT / "docs/getting-started.md"
 OTHER_NAMES = {
     "profile.md": {"inferometer_version"},
     "profile-fields.md": {"inferometer_version"},
+    "store.md": {"inferometer_version"},
     "CHANGELOG.md": {
         "inferometer_probe_late_beats_total",
         "inferometer_probe_missed_beats_total",

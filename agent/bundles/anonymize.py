@@ -120,7 +120,7 @@ class Anonymizer:
         )
         found = msgspec.structs.replace(found, id="", created=_to_minute(self._original.created), notes=(note,))
         uid = f"anonymous-{hashlib.sha256(typed_json.to_json(found).encode()).hexdigest()[:16]}"
-        host = msgspec.structs.replace(found.host, id=uid, name="anonymous", boot_id=None)
+        host = msgspec.structs.replace(found.host, id=uid, name="anonymous", boot_id=None, labels={})
         plain: dict[str, Any] = json.loads(typed_json.to_json(msgspec.structs.replace(found, id=uid, host=host)))
         return plain
 

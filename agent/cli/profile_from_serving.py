@@ -62,7 +62,7 @@ def profile_traffic(context: typer.Context, **values: Any) -> None:
 
     now_ns = time.time_ns()
     start_ns = option_value("--since", values["since"], lambda text: moment_ns(text, now_ns))
-    host, skipped, name = describe_host(config.roots), SkippedRows(), values["server"]
+    host, skipped, name = describe_host(config.roots, config.labels), SkippedRows(), values["server"]
     with opened(context) as engine:
         hours = Reader(engine, skipped.report).serving_hours(start_ns, now_ns)
     own = [hour for hour in hours if hour.host_id == host.id and hour.server == name]

@@ -108,7 +108,9 @@ def import_results(context: typer.Context, **values: Any) -> None:
     request = ImportRequest(values["files"], values["host"], round(offset_seconds * 1e9), window, tariff)
     with opened(context) as engine:
         try:
-            text = store_results(request, engine, describe_host(config.roots), Timebase.now(), skipped.report)
+            text = store_results(
+                request, engine, describe_host(config.roots, config.labels), Timebase.now(), skipped.report
+            )
         except ResultError as error:
             fail(str(error))
     document = json.loads(text)

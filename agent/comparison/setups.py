@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
+
+from store.profile_points import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,10 +111,7 @@ def facts(document: Document) -> Mapping[str, str]:
 def model(document: Document) -> str:
     """Return the name of the model: that of its file or server, or its number of weights."""
     workload = document.workload
-    if named := workload.settings.get("model"):
-        return PurePath(str(named)).name
-    count = workload.parameter_count
-    return workload.name if count is None else f"{workload.name} of {count / 1e6:.3g} M weights"
+    return model_name(workload.name, workload.settings.get("model"), workload.parameter_count)
 
 
 def _power_limits(document: Document) -> set[tuple[str, float]]:

@@ -21,10 +21,10 @@ def known_keys(tables: Sequence[Table]) -> dict[str, tuple[str, ...]]:
     for table in tables:
         prefix = f"{table.name}." if table.name else ""
         keys[prefix] = (*(setting.file_key for setting in table.settings), *keys.get(prefix, ()))
-        if table.name:
-            outer, _, last = table.name.rpartition(".")
-            outer = f"{outer}." if outer else ""
-            keys[outer] = (*keys[outer], last)
+        names = table.name.split(".") if table.name else []
+        for depth, name in enumerate(names):
+            outer = "".join(f"{each}." for each in names[:depth])
+            keys[outer] = tuple(dict.fromkeys((*keys.get(outer, ()), name)))
     return keys
 
 
@@ -54,7 +54,8 @@ class Reader:
     def read(self, found: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the values by the names of their settings, and warnings. Raises ConfigError.
 
-        A repeated table is a tuple of such values under the table's name. Old keys are moved within `found`.
+        A repeated table is a tuple of such values under the table's name, and one with any keys a dictionary. Old keys
+        are moved within `found`.
         """
         warnings = move_old_keys(found, self._tables, self._where)
         self._check_keys(found, "")
@@ -63,6 +64,8 @@ class Reader:
             if table.repeated:
                 records = enumerate(self._records(found, table), 1)
                 values[table.name] = tuple(self._values(each, table, f"{table.name}[{at}]") for at, each in records)
+            elif table.any_key:
+                values[table.name] = self._chosen(found, table)
             else:
                 values |= self._values(self._table(found, table.name), table, table.name)
         return values, warnings
@@ -70,6 +73,14 @@ class Reader:
     def _values(self, found: Mapping[str, Any], table: Table, place: str) -> dict[str, Any]:
         self._check_keys(found, f"{table.name}." if table.name else "")
         return {setting.name: self._value(found, setting, place) for setting in table.settings}
+
+    def _chosen(self, found: Mapping[str, Any], table: Table) -> dict[str, Any]:
+        """Return the values of a table by the keys that the user chose."""
+        outer = table.name.rpartition(".")[0]
+        self._check_keys(self._table(found, outer), f"{outer}." if outer else "")
+        own = self._table(found, table.name)
+        kind = table.settings[0]
+        return {key: convert(kind, value, f"{self._where}: {table.name}.{key} = ") for key, value in own.items()}
 
     def _value(self, found: Mapping[str, Any], setting: Setting, place: str) -> Any:
         if setting.file_key not in found:

@@ -12,6 +12,7 @@ from probes.model import Roots
 from probes.settings import SensorSettings
 
 if TYPE_CHECKING:
+    from agent.config.labels import Labels
     from agent.config.serving import ServingConfig
     from agent.cost.tariff import Tariff
     from probes.settings import MeterConfig
@@ -44,7 +45,8 @@ class Config:
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
     `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
     connect to it. `serving` are the inference servers whose traffic is measured, `meters` the meters outside of this
-    host and of others. `warnings` are sentences about the file, for the user.
+    host and of others. `labels` are the names and values of the labels of this host. `warnings` are sentences about the
+    file, for the user.
     """
 
     database: str = ""
@@ -66,6 +68,7 @@ class Config:
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
     serving: tuple[ServingConfig, ...] = ()
     meters: tuple[MeterConfig, ...] = ()
+    labels: Labels = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config.errors import ConfigError
+from agent.config.labels import LABELS, labels_of
 from agent.config.meters import meters_of
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.reader import Reader, convert
@@ -110,6 +111,7 @@ def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
         tariff=_tariff(config.tariff_file, str(path)) if config.tariff_file else None,
         serving=servers_of(values.get("serving", ()), str(path)),
         meters=meters_of(values.get("meters", ()), str(path)),
+        labels=labels_of(values.get(LABELS.name, {}), str(path)),
         warnings=warnings,
     )
     return config, frozenset(reader.found)
@@ -138,6 +140,7 @@ def _overridden(config: Config, given: Mapping[str, object], sources: Mapping[st
         tariff=config.tariff,
         serving=config.serving,
         meters=config.meters,
+        labels=config.labels,
         warnings=config.warnings,
     )
 

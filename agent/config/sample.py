@@ -27,7 +27,7 @@ def to_tables(config: Config) -> dict[str, Any]:
     """Return the keys and tables of a file that sets all of this."""
     values, tables = values_of(config), dict[str, Any]()
     for table in TABLES:
-        if table.repeated:
+        if table.repeated or table.any_key:
             continue
         section = tables
         for part in table.name.split(".") if table.name else ():
@@ -35,6 +35,7 @@ def to_tables(config: Config) -> dict[str, Any]:
         for setting in table.settings:
             if (value := values[setting.name]) is not None:
                 section[setting.file_key] = list(value) if isinstance(value, tuple) else value
+    tables["host"] = {"labels": dict(config.labels)}
     if config.serving:
         tables["serving"] = [serving.as_table(server) for server in config.serving]
     if config.meters:
@@ -53,7 +54,7 @@ def sample_file(values: Mapping[str, object] | None = None) -> str:
             if (comment := _comment(setting)) != explained:
                 lines += ["\n"] * (number > 0) + comment
             explained = comment
-            value = None if table.repeated else (values or {}).get(setting.name, setting.default)
+            value = None if table.repeated or table.any_key else (values or {}).get(setting.name, setting.default)
             lines.append(_assignment(setting, value))
     return "".join(lines)
 

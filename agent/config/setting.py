@@ -44,12 +44,14 @@ class Table:
     """One table of the file; its name is empty for the top, and has dots if it is inside another.
 
     A repeated table, `[[name]]`, stands for any number of records, each with the same settings. These have neither
-    options nor variables.
+    options nor variables. A table with `any_key` has keys that the user chooses; its settings are the usual ones, and
+    their type is that of all.
     """
 
     name: str
     settings: tuple[Setting, ...]
     repeated: bool = False
+    any_key: bool = False
 
     def path(self, setting: Setting) -> str:
         """Return the key of a setting with its table: `exporter.listen`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.config import value_types as types
+from agent.config.labels import LABELS
 from agent.config.meters import METERS
 from agent.config.record import Config, RetentionConfig
 from agent.config.serving import SERVING
@@ -51,6 +52,7 @@ TABLES = (
             ),
         ),
     ),
+    LABELS,
     Table(
         "path",
         (
@@ -232,5 +234,5 @@ TABLES = (
     SERVING,
 )
 
-SETTINGS = tuple(setting for table in TABLES if not table.repeated for setting in table.settings)
-"""The settings that have one value: all but those of repeated tables."""
+SETTINGS = tuple(setting for table in TABLES if not (table.repeated or table.any_key) for setting in table.settings)
+"""The settings that have one value: all but those of repeated tables, and of tables whose keys the user chooses."""

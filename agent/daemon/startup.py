@@ -83,7 +83,7 @@ def running(
             engine = open_database(config.database)
             stack.callback(engine.dispose)
             file = _store_file(engine)
-            host = describe_host(config.roots)
+            host = describe_host(config.roots, config.labels)
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen, unix_address(config))
             if first:

@@ -23,8 +23,11 @@ _NO_MACHINE_ID = ("", "uninitialized")
 """The content of /etc/machine-id until the first boot, after machine-id(5)."""
 
 
-def describe_host(roots: Roots) -> Host:
-    """Return the facts about this host; the first call of a user takes a second to identify the processor."""
+def describe_host(roots: Roots, labels: tuple[tuple[str, str], ...] = ()) -> Host:
+    """Return the facts about this host with its labels.
+
+    The first call of a user takes a second to identify the processor.
+    """
     procfs = Path(roots.procfs)
     cpu = identify(roots.procfs, state_folder())
     meminfo = read_text(procfs / "meminfo") or ""
@@ -41,6 +44,7 @@ def describe_host(roots: Roots) -> Host:
         cores=sum(line.startswith("processor") for line in cpuinfo.splitlines()),
         memory_bytes=total_memory(meminfo),
         virtual=cpu.virtual,
+        labels=labels,
     )
 
 

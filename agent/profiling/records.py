@@ -44,7 +44,7 @@ from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.model_record import Agreement  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "2.4"
+SCHEMA_VERSION = "2.5"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

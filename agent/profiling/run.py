@@ -99,7 +99,7 @@ def run(
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         in_use = config if policy.stored else replace(config, database=str(engine.url.database))
         remote, writer, timebase = remote_host(request), Writer(engine), Timebase.now()
-        host = remote.host if remote else describe_host(config.roots)
+        host = remote.host if remote else describe_host(config.roots, config.labels)
         run_store, server = RunStore(writer), server_of(request, config)
         activity_monitor = ActivityMonitor(config.roots, server=server.processes if server else ())
         before = activity_monitor.snapshot()

@@ -132,7 +132,10 @@ class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The measured machine; `id` survives reboots, `boot_id` does not."""
+    """The measured machine; `id` survives reboots, `boot_id` does not.
+
+    `labels` are those of its configuration: site, rack, owner and others.
+    """
 
     id: str
     name: str
@@ -145,6 +148,7 @@ class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logical_cpus: int | None
     memory_bytes: int | None
     virtual: bool
+    labels: dict[str, str] = {}
 
 
 class HostState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

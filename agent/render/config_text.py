@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.config.labels import LABELS
 from agent.config.resolve import values_of
 from agent.config.sample import lines_of, to_tables
 from agent.config.table import TABLES
@@ -29,6 +30,7 @@ def document(effective: EffectiveConfig, database: str | None) -> dict[str, Any]
         for at, each in enumerate(tables.get(table.name, ()), 1)
     )
     sources |= {f"{name}[{at}].{key}": str(effective.file) for name, at, each in repeated for key in each}
+    sources |= {f"{LABELS.name}.{name}": str(effective.file) for name, _ in effective.config.labels}
     return {
         "file": str(effective.file) if effective.file else None,
         "config": {**tables, "database": database},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import threading
@@ -18,11 +19,13 @@ from alembic.script import ScriptDirectory
 
 import store
 from probes.model import Reason
+from profile_documents import example
 from sqlite_files import change
 from store.database import daemon_lock, upgrade_database
 from store.errors import StoreError, StoreInUseError, TransientStoreError
 from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
+from store.profile_points import points_of
 from store.reader import Reader
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade
@@ -72,6 +75,19 @@ def test_upgrading_creates_the_tables_of_the_schema(opened, old_store):
             assert connection.exec_driver_sql(f"SELECT * FROM {view}").all() == []
 
 
+def test_an_upgrade_adds_the_points_of_stored_profiles(opened, second_store):
+    document = json.dumps(example())
+    with closing(sqlite3.connect(second_store)) as connection, connection:
+        connection.execute("UPDATE profiles SET document = ?", (document,))
+        [(profile, created_ns)] = connection.execute("SELECT id, created_ns FROM profiles").fetchall()
+    engine = opened(second_store)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT profile_id, point, joules_per_inference FROM profile_points").all()
+    expected = points_of(example(), profile, created_ns)
+    assert found == [(profile, each.point, each.joules_per_inference) for each in expected]
+    assert check(engine) == ()
+
+
 def test_the_first_open_upgrades_in_process_and_the_next_does_nothing(run_child, old_store):
     assert run_child("open", old_store) == "opened with alembic"
     assert run_child("open", old_store) == "opened"
@@ -92,7 +108,7 @@ def test_compaction_adds_the_checksums_of_a_store_of_the_second_version(opened, 
         ]
         checked = [name for name in tables if name not in {VERSION_TABLE, "unchecked", "quarantine"}]
         without = [f"SELECT count(*) FROM {name} WHERE checksum IS NULL" for name in checked]
-        assert [connection.execute(each).fetchone() for each in without] == [(0,)] * 14
+        assert [connection.execute(each).fetchone() for each in without] == [(0,)] * 15
         assert connection.execute("SELECT count(*) FROM unchecked").fetchone() == (0,)
     again = [reader.series(1, 0, 2**62), reader.rollups(1, 0, 2**31), reader.profiles(), reader.windows("run")]
     assert (again, check(engine)) == (before, ())

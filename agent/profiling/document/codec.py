@@ -37,6 +37,7 @@ def host_facts(host: Host) -> HostFacts:
         logical_cpus=host.cores or None,
         memory_bytes=host.memory_bytes or None,
         virtual=host.virtual,
+        labels=dict(host.labels),
     )
 
 

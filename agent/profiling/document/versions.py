@@ -54,7 +54,7 @@ _PER = {
 }
 
 
-_EARLIER = {"2.0", "2.1", "2.2", "2.3"}
+_EARLIER = {"2.0", "2.1", "2.2", "2.3", "2.4"}
 _NO_TARIFF: _Json = json.loads(msgspec.json.encode(Tariff()))
 _TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 
@@ -114,6 +114,7 @@ def _completed(document: _Json) -> _Json:
         "schema_version": version,
         "points": points,
         "plan": {"equivalence": None, **document["plan"]},
+        "host": {"labels": {}, **document["host"]},
         "coverage": {"parts": [], **document["coverage"]},
         "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
         "workload": {"computes_in": None, **document["workload"]},

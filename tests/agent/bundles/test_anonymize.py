@@ -29,6 +29,8 @@ MARKERS = {
     "host id": "zzhostidzz4b29292b41b5",
     "boot id": "b00t1dzz-41b5-46a3-b567-94e7303b6e7f",
     "serial": "zzserial1652922001234",
+    "label": "zz-site-zz",
+    "name of a label": "zz_room",
     "gpu uuid": "GPU-zz4f0c1a-aaaa-bbbb-cccc-1234567890ab",
     "mig uuid": "MIG-zz9f0c1a-aaaa-bbbb-cccc-1234567890ab",
     "pci address": "00000000:65:00.0",
@@ -59,6 +61,7 @@ def marked() -> dict[str, Any]:
         "attributes": {"a" + every["person"]: "1"},
     }
     document |= {"id": every["run id"], "notes": texts}
+    document["host"] |= {"labels": {"site": every["label"], every["name of a label"]: "one"}}
     document["host"] |= {"id": every["host id"], "name": every["host name"], "boot_id": every["boot id"]}
     document["host"] |= {"operating_system": f"Linux of {every['host name']}", "cpu_flags": ["avx", every["user path"]]}
     document["engine"] |= {"name": every["url"], "version": every["argv"], "provider": every["process"]}

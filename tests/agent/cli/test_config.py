@@ -81,7 +81,10 @@ def test_an_option_or_the_file_excludes_a_family(tmp_path: Path) -> None:
 
 def test_config_check_prints_the_settings_without_a_password(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text('database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n')
+    text = (
+        'database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n[host.labels]\nsite = "a"\n'
+    )
+    path.write_text(text)
     done = call(tmp_path, "config", "check", path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
@@ -124,7 +127,7 @@ def test_config_check_shows_the_source_of_each_setting(tmp_path: Path, monkeypat
         assert (shown["config"][table] if table else shown["config"])[name] == value
         assert shown["sources"][key] == source
     text = call(tmp_path, *line).stdout
-    del shown["config"]["sampling"]["periods"]  # an empty table has no line
+    del shown["config"]["sampling"]["periods"], shown["config"]["host"]  # an empty table has no line
     assert re.search(r'^  exporter.listen = "127.0.0.1:2" +# INFEROMETER_LISTEN$', text, re.MULTILINE)
     assert tomllib.loads(text.partition("\n")[2]) == shown["config"]
 

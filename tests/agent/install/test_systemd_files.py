@@ -145,6 +145,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         "database": "sqlite:////var/lib/inferometer/inferometer.db",
         "log_level": "info",
         "tariff": "",
+        "host": {"labels": {}},
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
         "sensors": {"exclude": [], "ambient": ""},
         "sampling": {
