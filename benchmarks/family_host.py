@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from static_host import NVML, ROOT, StaticHost, power_chip, static_host
@@ -20,7 +22,6 @@ from probes.settings import SensorSettings  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 TREES = ROOT / "tests/fixtures/trees"
 _LEFT_OUT = frozenset({"amd_energy", "cray_gh200", "intel_arc_i915", "rapl_pmu"})
@@ -53,6 +54,18 @@ def family_host(channels: int) -> Iterator[FamilyHost]:
                 break
             power_chip(host.sysfs, chip, min(missing, 12))
         yield FamilyHost(host, channels_by_family(host))
+
+
+@contextmanager
+def reading_probes(host: StaticHost, rate_hz: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the loop that reads the probes of a host and stores nothing."""
+    folders = (host.sysfs, host.folder / "proc", host.folder / NVML, host.folder / "nothing")
+    line = [sys.executable, Path(__file__).with_name("reading_probes.py"), *folders, str(rate_hz)]
+    with subprocess.Popen(list(map(str, line)), env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def channels_by_family(host: StaticHost) -> Mapping[str, int]:
