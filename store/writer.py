@@ -193,6 +193,14 @@ class Writer:
             upsert(connection, table, profile_id, {"tag": tag})
         return True
 
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run with its windows and its profiles, if it is stored."""
+        profiles, runs, windows = schema.profiles, schema.runs, schema.windows
+        with translate_errors(self._engine), self._engine.begin() as connection:
+            for table in (profiles, windows):
+                connection.execute(delete(table).where(table.c.run_id == run_id))
+            connection.execute(delete(runs).where(runs.c.id == run_id))
+
     def delete_profile(self, profile_id: str) -> bool:
         """Delete a profile, and its run with the windows if no other profile uses it; return whether it existed.
 

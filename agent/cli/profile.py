@@ -8,7 +8,7 @@ import shutil
 import sys
 from dataclasses import fields
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from agent.cli import idle, profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
 from agent.cli.planner_points import planner_option, take_points
+from agent.cli.profile_once import alone, check_once, is_standard_output, stored_result, write_bundle
 from agent.cli.report import check_report_path, write_report
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.service_options import ServiceOptions, service_options
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.cli.planner_points import NeededPoints
+    from agent.config import Config
+    from agent.profiling.context import ProfileRequest
     from agent.profiling.progress import Progress
     from agent.profiling.run import RunResult
     from agent.runtime.signals import SignalRequests
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from agent.workloads.errors import WorkloadError
     from agent.workloads.point import Axes
 
+_Options = TypeVar("_Options", RunOptions, ServiceOptions)
 app = typer.Typer(
     no_args_is_help=True,
     invoke_without_command=True,
@@ -87,14 +91,10 @@ def _add_command(name: str) -> None:
         own += [*service_options(), *planner_option(workload)]
 
     def profile_workload(context: typer.Context, **values: Any) -> None:
-        run = RunOptions(**{each.name: values.pop(each.name) for each in fields(RunOptions) if each.name in values})
-        service = ServiceOptions(
-            **{each.name: values.pop(each.name) for each in fields(ServiceOptions) if each.name in values}
-        )
+        run, service = _taken(RunOptions, values), _taken(ServiceOptions, values)
         try:
             needed = take_points(values)
-            omitted = {name for name in values if _is_default(context, name)}
-            spec, axes = requested(workload, values, omitted)
+            spec, axes = requested(workload, values, {name for name in values if _is_default(context, name)})
             if service.find_max:
                 from agent.profiling.rate_search import search_axes
 
@@ -109,6 +109,20 @@ def _add_command(name: str) -> None:
     takes_words = any(each.declared.words for each in parameters_of(workload.spec))
     context = {"allow_interspersed_args": not takes_words}
     app.command(name, help=cleandoc(workload.help), epilog=SHARED, context_settings=context)(profile_workload)
+
+
+def check_values(context: typer.Context, workload: Workload) -> None:
+    """Raise ValueError if a parsed command line of a workload has a value that the workload does not take."""
+    values = dict(context.params)
+    _taken(RunOptions, values)
+    _taken(ServiceOptions, values)
+    take_points(values)
+    requested(workload, values, {name for name in values if _is_default(context, name)})
+
+
+def _taken(kind: type[_Options], values: dict[str, Any]) -> _Options:
+    """Remove the options of a kind from the values of a command line, and return them."""
+    return kind(**{each.name: values.pop(each.name) for each in fields(kind) if each.name in values})
 
 
 def _is_default(context: typer.Context, name: str) -> bool:
@@ -146,13 +160,11 @@ def _profile(
     config = configuration(context)
     if options.report is not None:
         check_report_path(options.report)
-    from agent.cli.progress import progress
-    from agent.profiling.context import ProfileRequest, RunPolicy
-    from agent.profiling.run import UnsupportedWorkloadError, run
+    check_once(options)
+    from agent.profiling.context import ProfileRequest
     from agent.runtime import logs as log
     from agent.runtime.signals import SignalRequests
     from agent.workloads.errors import WorkloadError
-    from store.errors import StoreError
 
     log.configure("warning")
     signals = SignalRequests()
@@ -176,19 +188,36 @@ def _profile(
             print_err(needs)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
+    with alone(config, options.profile_id):
+        stored = stored_result(context, options.profile_id, len(request.points))
+        outcome = stored or _measured(request, config, options, signals)
+    if outcome.document is not None:
+        if not is_standard_output(options.bundle):
+            _show(outcome.document, outcome, context.obj.given.get("database"), as_json=options.as_json)
+        if options.bundle is not None:
+            write_bundle(outcome.document, options.bundle)
+        if options.report is not None:
+            write_report(context, outcome.document, options.report)
+    _end(outcome, signals, needs_energy=options.require_energy)
+
+
+def _measured(request: ProfileRequest, config: Config, options: RunOptions, signals: SignalRequests) -> RunResult:
+    """Run the workload and return the result; an error ends the command."""
+    from agent.cli.progress import progress
+    from agent.profiling.context import RunPolicy
+    from agent.profiling.run import UnsupportedWorkloadError, run
+    from agent.workloads.errors import WorkloadError
+    from store.errors import StoreError
+
     try:
         with progress() as shown, signals.caught():
-            policy = RunPolicy(not options.no_store, options.require_energy, _confirmation(shown, force=options.force))
-            outcome = run(request, config, shown, signals, policy)
+            proceed = _confirmation(shown, force=options.force)
+            policy = RunPolicy(not options.no_store, options.require_energy, proceed, options.profile_id or "")
+            return run(request, config, shown, signals, policy)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, UnsupportedWorkloadError) else ExitCode.FAILURE)
     except StoreError as error:
         fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
-    if outcome.document is not None:
-        _show(outcome.document, outcome, context.obj.given.get("database"), as_json=options.as_json)
-        if options.report is not None:
-            write_report(context, outcome.document, options.report)
-    _end(outcome, signals, needs_energy=options.require_energy)
 
 
 def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:

@@ -128,6 +128,23 @@ class RunOptions:
         bool,
         typer.Option("--no-store", help="Print the profile without storing it, for hosts without a writable database."),
     ] = False
+    profile_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="Give the profile this id. A complete profile that is stored under it is shown, and not measured "
+            "again; while another profile with --id is measured from this store, this one waits. Campaigns use it.",
+        ),
+    ] = None
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the profile as a bundle without samples, for another store; /dev/stdout writes the bundle "
+            "in place of the profile.",
+        ),
+    ] = None
     report: Annotated[
         Path | None,
         typer.Option(

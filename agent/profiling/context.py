@@ -88,12 +88,14 @@ class RunPolicy:
     """The conditions of a run.
 
     With `stored` False nothing is left in a database. With `needs_energy` a host that cannot measure energy is refused.
-    `proceed` decides whether to continue on a busy host; its argument is the reason against it.
+    `proceed` decides whether to continue on a busy host; its argument is the reason against it. `run_id` is the id of
+    the run and its profile, empty for a new one; an incomplete run of this id is replaced.
     """
 
     stored: bool = True
     needs_energy: bool = False
     proceed: Callable[[str], bool] = _always
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ def run(
         except KeyboardInterrupt:
             return RunResult("", None, stored_in, interrupted=True)
         request = plan_run(request, context, progress)
-        record = _record(request, context, pipeline, progress, signals)
+        ongoing = _new_run(request, context, policy.run_id or run_id())
+        record = _record(request, context, pipeline, progress, signals, ongoing)
         result = _result(request, context, record, run_store, state_folder(config.database))
         return replace(result, database=stored_in)
 
@@ -177,13 +178,13 @@ def _record(
     pipeline: Pipeline[RunStore],
     progress: Progress,
     signals: SignalRequests,
+    ongoing: Run,
 ) -> RunRecord:
     """Run the workload while sampling, until it finishes, fails or is interrupted.
 
     Raises UnsupportedWorkloadError, with nothing stored, if the workload fails before every point was tried.
     """
-    ongoing, run_store = _new_run(request, context), pipeline.sink
-    status, failure, end = RunStatus.FAILED, None, None
+    run_store, status, failure, end = pipeline.sink, RunStatus.FAILED, None, None
     start = context.host_settings()
     try:
         with recording(pipeline) as active_recording:
@@ -238,9 +239,9 @@ def _process(request: ProfileRequest) -> WorkloadProcess:
     )
 
 
-def _new_run(request: ProfileRequest, context: RunContext) -> Run:
+def _new_run(request: ProfileRequest, context: RunContext, own_id: str) -> Run:
     return Run(
-        id=run_id(),
+        id=own_id,
         host_id=context.host.id,
         recording=context.writer.recording,
         workload=request.spec.workload,

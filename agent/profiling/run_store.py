@@ -56,6 +56,7 @@ class RunStore:
             pending = self._pending
             if pending is None:
                 return
+            self._attempt(lambda: self.writer.delete_run(run.id))  # of an earlier run of this id that did not end
             self._attempt(lambda: self.writer.save_run(run))
             for window in windows[self._windows :]:
                 self._windows += 1

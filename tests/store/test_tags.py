@@ -64,3 +64,13 @@ def test_deleting_a_profile_deletes_its_run_but_not_that_of_another(engine, writ
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(schema.windows)).scalar() == 1
     assert check(engine) == ()
+
+
+def test_deleting_a_run_deletes_its_profiles_and_windows_and_no_others(engine, writer):
+    writer.delete_run("one")
+    writer.delete_run("one")
+    assert Reader(engine).run("one") is None
+    assert Reader(engine).windows("one") == ()
+    assert set(tags(engine)) == {"p-two"}
+    assert len(Reader(engine).windows("two")) == 1
+    assert check(engine) == ()
