@@ -34,6 +34,7 @@ COMMANDS = {
     "plot": "Draw one chart of a profile as SVG or PNG.",
     "roofline": "Show the measured ceiling of this host.",
     "profiles": "List, show, export, import, tag and delete profiles.",
+    "campaign": "Run the same profiles on many hosts.",
     "export": "Write the files of planners such as llm-d-planner.",
     "compare": "Compare profiles side by side.",
     "accept": "Check claims about a machine.",

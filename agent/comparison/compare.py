@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -15,7 +14,7 @@ from agent.comparison.metrics import METRICS, Prices, Reading
 from agent.comparison.records import Cell, Comparison, Difference, MetricRow, PointRow, SetupFacts
 from agent.comparison.setups import mixed
 from agent.comparison.shares import shares
-from agent.comparison.significance import MIN_RUNS, Bounds, Ratio, holm, is_significant, single_ratio, welch_ratio
+from agent.comparison.significance import MIN_RUNS, Ratio, holm, is_significant, mean_bounds, single_ratio, welch_ratio
 from agent.cost.interval import Interval
 from agent.energy.provenance import Provenance
 from agent.profiling.analysis.statistics import summarize
@@ -138,7 +137,8 @@ def _difference(
         return Difference("not comparable", reason="a value is 0"), None
     shared = len(machines) == 1 and len({each.coverage.includes for each in documents}) == 1
     bounds = [
-        _bounds([reading.shared if shared else reading.sensors for _, reading in group]) for group in (own, reference)
+        mean_bounds([reading.shared if shared else reading.sensors for _, reading in group])
+        for group in (own, reference)
     ]
     if min(len(values), len(others)) < MIN_RUNS:
         means = [_mean_by_repeats([reading for _, reading in group]) for group in (own, reference)]
@@ -151,12 +151,6 @@ def _difference(
 def _decided(cell: Cell, ratio: Ratio, p: float) -> Cell:
     verdict: Verdict = "significant" if is_significant(ratio, p) else "not significant"
     return structs.replace(cell, difference=Difference(verdict, ratio.ratio, ratio.lower, ratio.upper, p))
-
-
-def _bounds(bounds: Sequence[Bounds]) -> Bounds:
-    """Return the mean of the bounds of runs, which is the bound of their mean."""
-    above = [each.above for each in bounds if each.above is not None]
-    return Bounds(fmean(each.below for each in bounds), fmean(above) if len(above) == len(bounds) else None)
 
 
 def _mean_by_repeats(readings: Sequence[Reading]) -> Interval:
@@ -173,7 +167,7 @@ def _mean_by_repeats(readings: Sequence[Reading]) -> Interval:
 
 def _mean(readings: Sequence[Reading]) -> Interval:
     """Return the mean of runs with its interval, widened by the bounds of the sensors."""
-    value, bounds = _mean_by_repeats(readings), _bounds([reading.sensors for reading in readings])
+    value, bounds = _mean_by_repeats(readings), mean_bounds([reading.sensors for reading in readings])
     lower = None if value.lower is None else value.lower * max(0.0, 1 - bounds.below)
     upper = None if value.upper is None or bounds.above is None else value.upper * (1 + bounds.above)
     return Interval(value.mean, lower, upper)

@@ -88,6 +88,12 @@ def single_ratio(value: Interval, reference: Interval, bounds: Bounds, others: B
     return replace(_ratio(difference, difference - below + low, difference + above + high, 1.0), p=None)
 
 
+def mean_bounds(bounds: Sequence[Bounds]) -> Bounds:
+    """Return the mean of the bounds of runs, which is the bound of their mean."""
+    above = [each.above for each in bounds if each.above is not None]
+    return Bounds(fmean(each.below for each in bounds), fmean(above) if len(above) == len(bounds) else None)
+
+
 def _ratio(difference: float, lower: float, upper: float, p: float) -> Ratio:
     """Return a ratio from logarithms; an infinite bound is None."""
     low, high = (math.exp(each) if math.isfinite(each) else None for each in (lower, upper))

@@ -1,0 +1,1 @@
+"""Launchers: one module for each means of running commands on hosts."""

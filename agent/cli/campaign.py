@@ -1,0 +1,229 @@
+"""`inferometer campaign`: the same profiles on many hosts, from one file."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from agent.cli import campaign_check, campaign_host, campaign_init, campaign_schedule
+from agent.cli.campaign_file import FileArgument, JsonOption, failing, folder_of, head_of, print_result, read
+from agent.cli.options import fail
+from agent.runtime.console import ExitCode, print_err, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.bundles.manifest import Bundle
+    from agent.campaigns.campaign import Campaign
+    from agent.campaigns.events import RunState
+    from agent.campaigns.journal import Journal
+    from agent.campaigns.result import CampaignResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Run the same profiles on many hosts. docs/campaigns.md explains the file.",
+)
+campaign_init.add_to(app)
+campaign_check.add_to(app)
+
+
+@app.command()
+def run(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Measure on all hosts, and print one table.
+
+    Each host is verified, measures one profile after another, and stores it. The launcher brings a copy, which is
+    stored here. A host that fails does not delay the others, and is named with the reason. If this command is ended,
+    hosts may go on measuring; `inferometer campaign resume` continues, and measures nothing twice.
+
+    With a table [drift] in the file, the profiles are compared with those of the accepted run: the first complete one,
+    or that of `inferometer campaign accept`. The exit code is 5 if there is a significant regression, 1 if a profile is
+    missing, and 0 otherwise.
+
+    Example: inferometer campaign run campaign.toml
+    """
+    from agent.campaigns.journal import begin, is_running, new_run, newest_run, read_state
+    from agent.campaigns.planning import begun
+
+    campaign = read(file)
+    folder = folder_of(context, campaign.name)
+    with failing():
+        earlier = newest_run(folder)
+        if earlier and is_running(folder, earlier):
+            fail(f"run {earlier} of {campaign.name} has a head already: wait for it, or end that process")
+        if earlier and not read_state(folder, earlier).finished:
+            print_err(f"run {earlier} did not finish; this is a new one")
+        with begin(folder, begun(campaign, new_run(), time.time_ns())) as journal:
+            print_err(f"run {journal.state.begun.run} of {campaign.name}")
+            _measure(context, campaign, journal, as_json=as_json)
+
+
+@app.command()
+def resume(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Continue the newest run.
+
+    Missing profiles are measured, and the table is printed again. Profiles that a host has measured in the meantime are
+    fetched, one that it is measuring is waited for, and failed ones are measured again. The file must be the same as at
+    the start of the run.
+
+    Example: inferometer campaign resume campaign.toml
+    """
+    from agent.campaigns.events import Resumed
+
+    campaign = read(file)
+    with failing(), _continued(context, campaign) as journal:
+        journal.append(Resumed(time.time_ns()))
+        _measure(context, campaign, journal, as_json=as_json)
+
+
+@app.command()
+def collect(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Fetch profiles that hosts have stored.
+
+    They are those of the newest run that are missing here. Nothing is measured, and the table is printed.
+
+    Example: inferometer campaign collect campaign.toml
+    """
+    from agent.runtime.signals import interruptible
+
+    campaign = read(file)
+    with failing(), _continued(context, campaign) as journal:
+        with _saving(context) as save, interruptible():
+            head_of(campaign, journal, save).collect()
+        _end(_result(context, campaign, journal.state, running=False), as_json=as_json)
+
+
+@app.command()
+def status(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Print the table of the newest run.
+
+    The run may still be running. Nothing is started, and no host is asked.
+
+    Example: inferometer campaign status campaign.toml
+    """
+    from agent.campaigns.journal import is_running, read_state
+    from agent.render.campaign_text import campaign_text
+
+    campaign = read(file)
+    with failing():
+        folder, newest = _newest(context, campaign)
+        result = _result(context, campaign, read_state(folder, newest), running=is_running(folder, newest))
+    print_result(result, campaign_text, as_json=as_json)
+
+
+@app.command()
+def accept(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Make the newest run the reference of drift.
+
+    Later runs are compared with it; nothing is measured. Use it after an intended change, such as a new driver, once
+    its regression is explained.
+
+    Example: inferometer campaign accept campaign.toml
+    """
+    from agent.campaigns.journal import accept_run, read_state
+
+    campaign = read(file)
+    with failing():
+        folder, newest = _newest(context, campaign)
+        if not read_state(folder, newest).is_complete:
+            fail(f"run {newest} is not complete: `inferometer campaign resume {file}` measures what is missing")
+        accept_run(folder, newest)
+    if as_json:
+        print_json({"campaign": campaign.name, "accepted": newest})
+    else:
+        print_err(f"run {newest} of {campaign.name} is accepted: later runs are compared with it")
+
+
+def _measure(context: typer.Context, campaign: Campaign, journal: Journal, *, as_json: bool) -> None:
+    """Measure what is not done, print the table, and end the command with its exit code."""
+    from agent.campaigns.events import Finished
+    from agent.campaigns.journal import accept_run, accepted_run
+    from agent.runtime.signals import interruptible
+
+    run = journal.state.begun.run
+    try:
+        with _saving(context) as save, interruptible():
+            head_of(campaign, journal, save).measure()
+    except KeyboardInterrupt:
+        print_err(f"run {run} is interrupted; `inferometer campaign resume {campaign.path}` continues it")
+        return
+    if all(each.status != "running" for each in journal.state.tasks.values()):
+        journal.append(Finished(time.time_ns()))
+    if campaign.drift is not None and journal.state.is_complete and accepted_run(journal.folder.parent) is None:
+        accept_run(journal.folder.parent, run)
+        print_err(f"run {run} is accepted: later runs are compared with it")
+    _end(_result(context, campaign, journal.state, running=False), as_json=as_json)
+
+
+@contextmanager
+def _saving(context: typer.Context) -> Iterator[Any]:
+    """Yield the function that stores a bundle in the store of this host."""
+    from agent.bundles.importing import store_bundle
+    from agent.cli.stores import opened
+
+    with opened(context, create=True) as engine:
+
+        def save(bundle: Bundle) -> None:
+            store_bundle(bundle, engine)
+
+        yield save
+
+
+def _newest(context: typer.Context, campaign: Campaign) -> tuple[Path, str]:
+    from agent.campaigns.journal import newest_run
+
+    folder = folder_of(context, campaign.name)
+    newest = newest_run(folder)
+    if newest is None:
+        fail(f"{campaign.name} has no run: `inferometer campaign run {campaign.path}` starts one")
+    return folder, newest
+
+
+@contextmanager
+def _continued(context: typer.Context, campaign: Campaign) -> Iterator[Journal]:
+    """Open the newest run again; end the command if the file has changed since its start."""
+    from agent.campaigns.journal import resume as resume_journal
+
+    folder, newest = _newest(context, campaign)
+    with resume_journal(folder, newest) as journal:
+        if journal.state.begun.sha256 != campaign.sha256:
+            fail(
+                f"{campaign.path} has changed since run {newest} began: start a new one with `inferometer campaign run`"
+            )
+        yield journal
+
+
+def _result(context: typer.Context, campaign: Campaign, state: RunState, *, running: bool) -> CampaignResult:
+    """Return the result of a run with the figures of its stored profiles, and its drift if that is looked for."""
+    from agent.campaigns.drift import drift_since
+    from agent.campaigns.journal import accepted_run, read_state
+    from agent.campaigns.result import result_of
+    from agent.cli.campaign_file import documents_of
+
+    folder = folder_of(context, campaign.name)
+    accepted = None if campaign.drift is None else accepted_run(folder)
+    before = None if accepted in {None, state.begun.run} else read_state(folder, str(accepted))
+    documents = documents_of(context, {*state.tasks, *(before.tasks if before else ())})
+    drift = None
+    if before is not None and campaign.drift is not None:
+        drift = drift_since(before, state, documents, campaign.drift)
+    return result_of(campaign.name, state, documents, running=running, accepted=accepted, drift=drift)
+
+
+def _end(result: CampaignResult, *, as_json: bool) -> None:
+    """Print the table, and end the command with its exit code."""
+    from agent.render.campaign_text import campaign_text
+
+    print_result(result, campaign_text, as_json=as_json)
+    if result.drift is not None and result.drift.regressions:
+        raise typer.Exit(int(ExitCode.MISSED))
+    if result.has_failures:
+        raise typer.Exit(int(ExitCode.FAILURE))
+
+
+campaign_schedule.add_to(app)
+campaign_host.add_to(app)

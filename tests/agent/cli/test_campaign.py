@@ -1,0 +1,254 @@
+"""`inferometer campaign` with hosts that a script plays: faults of hosts, and ends of the head at every stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from campaign_files import campaign_file
+from command import call, finish, run, started
+from scripted_hosts import ScriptedHost, scripted_host
+from waiting import await_true
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> dict[str, ScriptedHost]:
+    return {name: scripted_host(tmp_path / "hosts", name) for name in NAMES}
+
+
+def file_of(folder: Path, hosts: dict[str, ScriptedHost], extra: str = "", own: str = "") -> Path:
+    tables = "".join(f'[[host]]\nname = "{name}"\nprogram = "{host.program}"\n{own}' for name, host in hosts.items())
+    workload = '[[workload]]\nname = "transformer"\noptions = { batch = [1, 2] }\n'
+    return campaign_file(folder, f'name = "nightly"\n{extra}\n[launcher]\nkind = "local"\n{tables}{workload}')
+
+
+def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def words(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the output in one line, as the terminal of a test is narrow."""
+    return " ".join(done.stdout.split())
+
+
+def statuses(found: dict[str, Any]) -> dict[str, list[str]]:
+    return {name: [each["status"] for each in found["profiles"] if each["host"] == name] for name in NAMES}
+
+
+def test_every_host_has_its_row_in_one_table_and_its_profiles_in_the_store(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    file = file_of(tmp_path, hosts, "repetitions = 3")
+    done = run(tmp_path, "campaign", "run", file)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"nightly, run [0-9a-f-]+: finished\. 9 of 9 profiles done on 3 hosts\.", words(done))
+    for name in NAMES:
+        assert re.search(rf"^{name} +transformer --quick --batch=1,2 +3/3 ", done.stdout, re.MULTILINE)
+    listed = json.loads(call(tmp_path, "profiles", "list", "--json").stdout)
+    assert len(listed["profiles"] if isinstance(listed, dict) else listed) == 9
+    shown = run(tmp_path, "campaign", "status", file, "--json")
+    assert result(shown)["status"] == "finished"
+    assert [call_[:2] for call_ in hosts["one"].calls] == [["campaign", "facts"], *[["profile", "transformer"]] * 3]
+
+
+def test_a_failed_host_and_a_refused_one_are_named_with_the_reason_and_the_rest_is_measured(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    hosts["one"].behave(error="the model is missing")
+    hosts["two"].behave(offset=-5.0)
+    file = file_of(tmp_path, hosts)
+    done = run(tmp_path, "campaign", "run", file, "--json")
+    assert done.returncode == 1
+    found = result(done)
+    assert statuses(found) == {"one": ["failed"], "two": ["waiting"], "three": ["done"]}
+    assert [each["reason"] for each in found["profiles"]] == ["the model is missing", "", ""]
+    assert "its clock differs by at least" in found["hosts"][1]["problems"][0]
+    assert hosts["two"].measured == []
+    text = run(tmp_path, "campaign", "status", file).stdout
+    assert "one: transformer --quick --batch=1,2 1: the model is missing." in text
+    for name in ("one", "two"):
+        hosts[name].behave()
+    done = run(tmp_path, "campaign", "resume", file, "--json")
+    assert done.returncode == 0, done.stderr
+    assert statuses(result(done)) == {name: ["done"] for name in NAMES}
+    assert len(hosts["three"].measured) == 1
+
+
+STAGES = {
+    "asked": lambda hosts: hosts["one"].calls,
+    "first host measures": lambda hosts: hosts["one"].measured,
+    "second host is asked": lambda hosts: hosts["two"].calls,
+    "second host measures": lambda hosts: hosts["two"].measured,
+    "last host measures": lambda hosts: hosts["three"].measured,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_head_that_is_killed_at_any_stage_resumes_and_measures_nothing_twice(
+    tmp_path: Path, hosts: dict[str, ScriptedHost], stage: str
+) -> None:
+    for host in hosts.values():
+        host.behave(thinks=0.5, seconds=1.0)
+    file = file_of(tmp_path, hosts)
+    with started(tmp_path, "campaign", "run", file) as process:
+        await_true(lambda: STAGES[stage](hosts))
+        os.kill(process.pid, signal.SIGKILL)  # the commands of the hosts go on
+        finish(process)
+    shown = result(run(tmp_path, "campaign", "status", file, "--json"))
+    assert shown["status"] == "unfinished"
+    done = run(tmp_path, "campaign", "resume", file, "--json")
+    assert done.returncode == 0, done.stderr
+    assert statuses(result(done)) == {name: ["done"] for name in NAMES}
+    assert all(each["stored"] for each in result(done)["profiles"])
+    assert [len(hosts[name].measured) for name in NAMES] == [1, 1, 1]
+
+
+def test_an_interrupted_head_ends_its_commands_and_names_the_way_to_continue(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    hosts["one"].behave(seconds=100.0)
+    file = file_of(tmp_path, hosts)
+    with started(tmp_path, "campaign", "run", file) as process:
+        await_true(lambda: hosts["one"].measured)
+        os.kill(process.pid, signal.SIGINT)
+        ended = finish(process)
+    assert ended.returncode == 130
+    assert f"`inferometer campaign resume {file}` continues it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    hosts["one"].behave()
+    done = run(tmp_path, "campaign", "resume", file)
+    assert done.returncode == 0, done.stderr
+
+
+def test_collect_fetches_what_a_host_has_measured_without_its_head(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    hosts["one"].behave(seconds=1.0)
+    file = file_of(tmp_path, hosts)
+    with started(tmp_path, "campaign", "run", file) as process:
+        await_true(lambda: hosts["one"].measured)
+        os.kill(process.pid, signal.SIGKILL)
+        finish(process)
+    await_true(lambda: list(hosts["one"].folder.glob("*.zip")))
+    done = run(tmp_path, "campaign", "collect", file, "--json")
+    assert done.returncode == 1
+    assert statuses(result(done)) == {"one": ["done"], "two": ["waiting"], "three": ["waiting"]}
+    assert hosts["two"].measured == []
+
+
+def test_a_run_has_one_head_and_a_changed_file_is_not_continued(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
+    hosts["one"].behave(seconds=30.0)
+    file = file_of(tmp_path, hosts)
+    with started(tmp_path, "campaign", "run", file) as process:
+        await_true(lambda: hosts["one"].measured)
+        for command in ("run", "resume", "collect"):
+            refused = run(tmp_path, "campaign", command, file)
+            assert refused.returncode == 1
+            assert "has a head already" in refused.stderr
+        assert result(run(tmp_path, "campaign", "status", file, "--json"))["status"] == "running"
+        os.kill(process.pid, signal.SIGTERM)
+        finish(process)
+    file_of(tmp_path, hosts, "repetitions = 2")
+    refused = run(tmp_path, "campaign", "resume", file)
+    assert refused.returncode == 1
+    assert "has changed since run" in refused.stderr
+
+
+def test_check_verifies_every_host_and_measures_nothing(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
+    hosts["two"].behave(facts={"devices": []})
+    file = file_of(tmp_path, hosts, own='devices = { "AMD EPYC*" = 1 }\n')
+    done = run(tmp_path, "campaign", "check", file)
+    assert done.returncode == 1
+    assert re.search(r"^one +verified .* measured +0\.\d\d s$", done.stdout, re.MULTILINE)
+    assert re.search(r"^two +REFUSED ", done.stdout, re.MULTILINE)
+    assert "two: it has 0 of 1 devices AMD EPYC*" in done.stdout
+    assert not any(host.measured for host in hosts.values())
+    assert "has no run" in run(tmp_path, "campaign", "status", file).stderr
+
+
+def test_show_prints_the_command_of_each_profile_and_asks_no_host(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    file = file_of(tmp_path, hosts)
+    shown = call(tmp_path, "campaign", "check", file, "--show").stdout
+    assert f"{hosts['one'].program} profile transformer --quick --batch=1,2 --id RUN-1 --bundle /dev/stdout" in shown
+    assert f"{hosts['three'].program} campaign facts -o /dev/stdout" in shown
+    assert not any(host.calls for host in hosts.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ("{ bacth = 1 }", "workload 1: there is no option --bacth"),
+        ('{ batch = "many" }', "workload 1: --batch: "),
+        ("{ repeats = 0 }", "workload 1: --repeats: "),
+    ],
+)
+def test_an_option_that_the_workload_lacks_is_found_before_a_host_is_asked(
+    tmp_path: Path, hosts: dict[str, ScriptedHost], options: str, error: str
+) -> None:
+    file = file_of(tmp_path, hosts)
+    campaign_file(tmp_path, file.read_text().replace("{ batch = [1, 2] }", options))
+    refused = call(tmp_path, "campaign", "check", file)
+    assert refused.returncode == 2
+    assert error in refused.stderr
+
+
+def test_an_unknown_workload_is_an_error(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
+    file = file_of(tmp_path, hosts)
+    campaign_file(tmp_path, file.read_text().replace('"transformer"', '"transformr"'))
+    refused = call(tmp_path, "campaign", "run", file)
+    assert (refused.returncode, "there is no workload 'transformr'" in refused.stderr) == (2, True)
+
+
+def test_a_regression_ends_a_scheduled_run_with_its_own_code_until_it_is_accepted(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    file = file_of(tmp_path, hosts, "repetitions = 3\n[drift]\nshare = 0.05")
+    first = run(tmp_path, "campaign", "run", file)
+    assert first.returncode == 0, first.stderr
+    assert "is accepted: later runs are compared with it" in first.stderr
+    same = run(tmp_path, "campaign", "run", file)
+    assert same.returncode == 0, same.stdout
+    assert "no significant regression" in same.stdout
+    hosts["two"].behave(energy=1.3)
+    worse = run(tmp_path, "campaign", "run", file)
+    assert worse.returncode == 5
+    assert "REGRESSION two: transformer --quick --batch=1,2" in words(worse)
+    assert "joules_per_inference is 1.3" in words(worse)
+    assert "REGRESSION one" not in worse.stdout
+    assert call(tmp_path, "campaign", "accept", file).returncode == 0
+    again = run(tmp_path, "campaign", "run", file, "--json")
+    assert again.returncode == 0
+    assert not any(each["regressed"] for each in result(again)["drift"]["changes"])
+
+
+def test_a_run_that_is_not_complete_cannot_be_accepted(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
+    hosts["one"].behave(error="no")
+    file = file_of(tmp_path, hosts)
+    run(tmp_path, "campaign", "run", file)
+    refused = call(tmp_path, "campaign", "accept", file)
+    assert refused.returncode == 1
+    assert "is not complete" in refused.stderr
+
+
+def test_init_writes_a_file_that_check_accepts_and_never_replaces_one(tmp_path: Path) -> None:
+    assert call(tmp_path, "campaign", "init").returncode == 0
+    path = tmp_path / "campaign.toml"
+    assert path.stat().st_mode & 0o022 == 0
+    assert "profile transformer --quick --batch=1,8" in call(tmp_path, "campaign", "check", path, "--show").stdout
+    refused = call(tmp_path, "campaign", "init")
+    assert (refused.returncode, "was not changed" in refused.stderr) == (2, True)
