@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert
 
 from store import schema
+from store.model_name import model_name
 from store.profile_point import ProfilePoint
 from store.rows import stored_row
 
@@ -97,13 +97,6 @@ def hardware_of(document: _Json) -> str:
         if own == kind
     ]
     return " + ".join((processors, *found))[:_LONGEST_TEXT]
-
-
-def model_name(workload: str, model: object, parameter_count: int | None) -> str:
-    """Return the name of a model: that of its file or server, or the number of its weights."""
-    if model:
-        return PurePath(str(model)).name
-    return workload if parameter_count is None else f"{workload} of {parameter_count / _MILLION:.3g} M weights"
 
 
 def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfilePoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from store.profile_points import model_name
+from store.model_name import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

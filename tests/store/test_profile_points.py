@@ -12,8 +12,9 @@ from sqlalchemy import select
 from profile_documents import example
 from store import schema
 from store.maintenance.integrity import check
+from store.model_name import model_name
 from store.profile_point import PROFILE_POINT_COLUMNS
-from store.profile_points import hardware_of, model_name, points_of, points_of_text
+from store.profile_points import hardware_of, points_of, points_of_text
 from store.records import Profile, Run, RunStatus
 from store.writer import Writer
 from trees import FIXTURES
