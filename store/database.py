@@ -11,7 +11,7 @@ from store import sqlite
 from store.daemon_lock import daemon_lock
 from store.engines import create_store_engine, durable, snapshot_engine, write_engine
 from store.error_messages import translate_errors
-from store.errors import MissingDatabaseError
+from store.errors import MissingDatabaseError, StoreError
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade, refuse_newer, revision, upgrade
@@ -20,11 +20,14 @@ from store.url import display, parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.engine import URL
+
 __all__ = [
     "BUSY_SECONDS",
     "create_store_engine",
     "daemon_lock",
     "durable",
+    "open_current",
     "open_database",
     "snapshot_engine",
     "upgrade_database",
@@ -55,6 +58,30 @@ def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_S
         engine.dispose()
         raise
     return engine
+
+
+def open_current(url: URL) -> Engine:
+    """Open a store of this version, and neither create nor change a table, as for a login without that right.
+
+    Raises StoreError, also if the tables are missing or of another version.
+    """
+    engine = create_store_engine(url, BUSY_SECONDS)
+    try:
+        with translate_errors(engine), engine.connect() as connection:
+            _refuse_other(url, revision(connection, engine.url))
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _refuse_other(url: URL, found: str | None) -> None:
+    if found == REVISION:
+        return
+    if found is not None:
+        refuse_newer(url, found)
+    cause = f"its tables are of schema {found}, and this Inferometer needs {REVISION}" if found else "it is empty"
+    raise StoreError(display(url), cause, "Its owner makes and upgrades the tables with `inferometer fleet init`")
 
 
 def upgrade_database(url: str, report: Callable[[str], object]) -> Upgrade:

@@ -61,7 +61,7 @@ def _engine(url: URL) -> Engine:
     except ArgumentError as error:
         raise StoreError(database, str(error), "Check the URL") from error
     except ImportError as error:
-        remedy = "Install its driver next to inferometer, for PostgreSQL: pip install 'psycopg[binary]'"
+        remedy = "Install its driver next to inferometer, for PostgreSQL: pip install 'inferometer[postgresql]'"
         raise StoreError(database, f"its driver is not installed ({error})", remedy) from error
     if engine.dialect.is_async:
         raise StoreError(database, f"{url.drivername} is asynchronous", "Name another driver: postgresql+psycopg://...")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from store.errors import StoreError, TransientStoreError, UnstorableError
+from store.errors import ForeignHostError, StoreError, TransientStoreError, UnstorableError
 from store.url import display
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ _SERVER = {
 """Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
 
 
-_TRANSIENT_STATES = ("08", "53", "55P03", "57P")
-"""Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting."""
+_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57P")
+"""Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting, and of a
+deadlock.
+"""
+_UNSTORABLE_STATES = "22"
+"""The prefix of the SQLSTATE of a value that a column cannot hold."""
+_ROW_SECURITY = "row-level security"
 _TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -63,6 +68,10 @@ def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
         not state and type(error).__name__ == "OperationalError"
     )  # no server answered, so there is no SQLSTATE
     kind = TransientStoreError if state.startswith(_TRANSIENT_STATES) or unreachable else StoreError
+    if _ROW_SECURITY in words:
+        return ForeignHostError(database)
+    if state.startswith(_UNSTORABLE_STATES):
+        return UnstorableError(database, words.rstrip(".?! "), "Report this; nothing of it was stored")
     cause, remedy = _SERVER.get(state, ("", ""))
     if cause:
         return kind(database, f"{cause} ({words})", remedy)

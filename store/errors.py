@@ -22,6 +22,15 @@ class UnstorableError(StoreError):
     """No database can hold the value: the same call always fails."""
 
 
+class ForeignHostError(StoreError):
+    """The login may not read or write rows of this host: the row-level security of the fleet refuses it."""
+
+    def __init__(self, database: str) -> None:
+        cause = "its row-level security allows this login the rows of its own host only"
+        remedy = "Use the login of that host, or map the login to it (`inferometer fleet sql host`)"
+        super().__init__(database, cause, remedy)
+
+
 class StoreInUseError(StoreError):
     """Another daemon of this host holds the store."""
 

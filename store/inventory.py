@@ -15,7 +15,24 @@ from store.rows import insert_row, stored_row
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from store.records import Host
+
 ChannelKey = tuple[str, str, str, str]
+
+
+def host_row(host: Host) -> dict[str, Any]:
+    """Return the row of a host without its id."""
+    return {
+        "name": host.name,
+        "kernel": host.kernel,
+        "operating_system": host.operating_system,
+        "cpu_model": host.cpu_model,
+        "microarchitecture": host.microarchitecture,
+        "cpu_flags": " ".join(host.cpu_flags),
+        "cores": host.cores,
+        "memory_bytes": host.memory_bytes,
+        "virtual": host.virtual,
+    }
 
 
 def upsert_channels(connection: Connection, host_id: str, channels: Iterable[Channel]) -> dict[ChannelKey, int]:

@@ -20,6 +20,7 @@ from store.records import (
     ROLLUP_COLUMNS,
     Host,
     Profile,
+    ProfileKey,
     Recording,
     RecordingSpan,
     Rollup,
@@ -175,6 +176,13 @@ class Reader:
             )
         return None
 
+    def is_measuring(self, host: str, since_ns: int) -> bool:
+        """Return whether a run of a host began after a time and has not ended."""
+        table = schema.runs
+        running = select(table.c.id).where(table.c.host_id == host, table.c.status == RunStatus.RUNNING.value)
+        with self._snapshot() as (connection, _):
+            return connection.execute(running.where(table.c.started_ns > since_ns).limit(1)).first() is not None
+
     def windows(self, run_id: str) -> tuple[Window, ...]:
         """Return the windows of a run in the order of their creation."""
         table = schema.windows
@@ -188,9 +196,25 @@ class Reader:
 
     def profiles(self, workloads: Collection[str] = ()) -> tuple[Profile, ...]:
         """Return every profile, or only those of some workloads, newest first."""
-        table, runs, recordings = schema.profiles, schema.runs, schema.recordings
+        table = schema.profiles
         query = select(table).order_by(table.c.created_ns.desc(), table.c.id)
-        rows = self._sound(query.where(table.c.workload.in_(workloads)) if workloads else query, table)
+        return self._profiles(query.where(table.c.workload.in_(workloads)) if workloads else query)
+
+    def profile(self, profile_id: str) -> Profile | None:
+        """Return the profile of an id, or None."""
+        return next(iter(self._profiles(select(schema.profiles).where(schema.profiles.c.id == profile_id))), None)
+
+    def profile_keys(self) -> tuple[ProfileKey, ...]:
+        """Return the keys of all profiles, the oldest first, without reading their documents."""
+        table, runs, recordings = schema.profiles, schema.runs, schema.recordings
+        query = select(table.c.id, runs.c.host_id, table.c.created_ns, recordings.c.program == IMPORTER)
+        query = query.select_from(table.join(runs).join(recordings)).order_by(table.c.created_ns, table.c.id)
+        with self._snapshot() as (connection, _):
+            return tuple(ProfileKey(*row) for row in connection.execute(query))
+
+    def _profiles(self, query: Select[Any]) -> tuple[Profile, ...]:
+        table, runs, recordings = schema.profiles, schema.runs, schema.recordings
+        rows = self._sound(query, table)
         names = ("id", "run_id", "created_ns", "workload", "document", "tag")
         of_imports = select(runs.c.id).join(recordings).where(recordings.c.program == IMPORTER)
         with self._snapshot() as (connection, _):

@@ -240,6 +240,15 @@ class Profile:
     imported: bool = False
 
 
+class ProfileKey(NamedTuple):
+    """The id, the host and the time of a stored profile; an `imported` one comes from another store."""
+
+    id: str
+    host_id: str
+    created_ns: int
+    imported: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ServingHour:
     """One hour of the traffic of a model of an inference server; `hour` counts hours of Unix time.

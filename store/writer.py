@@ -19,7 +19,7 @@ from store.engines import durable, write_engine
 from store.error_messages import translate_errors
 from store.errors import StoreError, UnstorableError
 from store.fast_writer import SQLiteConnection
-from store.inventory import upsert_channels
+from store.inventory import host_row, upsert_channels
 from store.profile_points import replace_points
 from store.records import Layout
 from store.rows import insert_all, insert_row, insert_statement, pack, upsert
@@ -71,7 +71,7 @@ class Writer:
         self, host: Host, probes: Sequence[tuple[str, tuple[Channel, ...]]], program: str, started_ns: int
     ) -> tuple[Layout, ...]:
         with self._engine.begin() as connection:
-            upsert(connection, schema.hosts, host.id, _host_row(host))
+            upsert(connection, schema.hosts, host.id, host_row(host))
             opened = {"host_id": host.id, "boot_id": host.boot_id, "program": program, "process_id": os.getpid()}
             recording = insert_row(connection, schema.recordings, {**opened, "started_ns": started_ns})
             ids = upsert_channels(connection, host.id, [channel for _, channels in probes for channel in channels])
@@ -216,17 +216,3 @@ class Writer:
                 connection.execute(delete(windows).where(windows.c.run_id == run))
                 connection.execute(delete(runs).where(runs.c.id == run))
         return True
-
-
-def _host_row(host: Host) -> dict[str, Any]:
-    return {
-        "name": host.name,
-        "kernel": host.kernel,
-        "operating_system": host.operating_system,
-        "cpu_model": host.cpu_model,
-        "microarchitecture": host.microarchitecture,
-        "cpu_flags": " ".join(host.cpu_flags),
-        "cores": host.cores,
-        "memory_bytes": host.memory_bytes,
-        "virtual": host.virtual,
-    }

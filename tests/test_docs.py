@@ -37,6 +37,7 @@ OTHER_NAMES = {
     "profile.md": {"inferometer_version"},
     "profile-fields.md": {"inferometer_version"},
     "store.md": {"inferometer_version"},
+    "fleet.md": {"inferometer_owner", "inferometer_pushers", "inferometer_readers"},
     "CHANGELOG.md": {
         "inferometer_probe_late_beats_total",
         "inferometer_probe_missed_beats_total",

@@ -45,15 +45,15 @@ def store_bundle(bundle: Bundle, engine: Engine) -> bool:
         return False
     document, manifest = bundle.document, bundle.manifest
     channels = _channels(bundle)
-    created_ns = _created_ns(document)
+    created_ns = created_ns_of(document)
     started_ns, ended_ns = manifest.started_ns or created_ns, manifest.ended_ns or created_ns
     writer = Writer(engine)
     probes = [(IMPORTER, (channel,)) for channel in channels.values()]
-    layouts = writer.register(_host(document["host"]), probes, IMPORTER, time.time_ns())
+    layouts = writer.register(imported_host(document["host"]), probes, IMPORTER, time.time_ns())
     ids = dict(zip(channels, (layout.id for layout in layouts), strict=True))
     run = Run(
         id=manifest.uid,
-        host_id=_host_id(document["host"]),
+        host_id=imported_host_id(document["host"]["id"]),
         recording=writer.recording,
         workload=document["workload"]["name"],
         settings=json.dumps({"samples_sha256": _samples_sum(bundle)}),
@@ -70,7 +70,7 @@ def store_bundle(bundle: Bundle, engine: Engine) -> bool:
 
 def _is_stored(bundle: Bundle, reader: Reader) -> bool:
     uid = bundle.manifest.uid
-    stored = next((profile for profile in reader.profiles() if profile.id == uid), None)
+    stored = reader.profile(uid)
     if stored is None:
         run = reader.run(uid)
         if run is not None and not run.host_id.startswith(_PREFIX):
@@ -132,7 +132,8 @@ def _append(bundle: Bundle, writer: Writer, layouts: Mapping[_Key, int]) -> None
         writer.append([Tick(layouts[row[1:5]], row.time_ns, row.time_ns, (row.value,)) for row in rows])
 
 
-def _created_ns(document: _Json) -> int:
+def created_ns_of(document: _Json) -> int:
+    """Return the time of a document. Raises BundleError if it is not from 1970 to 2100."""
     try:
         seconds = int(datetime.fromisoformat(document["created"]).timestamp())
     except (ValueError, OverflowError):
@@ -142,14 +143,15 @@ def _created_ns(document: _Json) -> int:
     return seconds * 10**9
 
 
-def _host_id(host: _Json) -> str:
+def imported_host_id(host_id: str) -> str:
     """Return the id of an imported host, which is never that of a host whose sensors the store has."""
-    return f"{_PREFIX}{one_line(host['id'])}"[:_LONGEST_HOST_ID]
+    return f"{_PREFIX}{one_line(host_id)}"[:_LONGEST_HOST_ID]
 
 
-def _host(host: _Json) -> Host:
+def imported_host(host: _Json) -> Host:
+    """Return the host of a document as it is stored by an import."""
     return Host(
-        id=_host_id(host),
+        id=imported_host_id(host["id"]),
         name=one_line(host["name"]),
         boot_id=one_line(host["boot_id"] or "")[:_LONGEST_HOST_ID],
         kernel=one_line(host["kernel"] or ""),

@@ -36,6 +36,7 @@ COMMANDS = {
     "profiles": "List, show, export, import, tag and delete profiles.",
     "campaign": "Run the same profiles on many hosts.",
     "export": "Write the files of planners such as llm-d-planner.",
+    "fleet": "Collect the profiles of many hosts in one place.",
     "compare": "Compare profiles side by side.",
     "accept": "Check claims about a machine.",
     "cost": "Price profiles without measuring again.",

@@ -2,7 +2,7 @@
 
 from agent.config.errors import ConfigError
 from agent.config.paths import check_links, check_roots, default_database, default_file
-from agent.config.record import LISTEN, Config, RetentionConfig
+from agent.config.record import LISTEN, Config, FleetConfig, RetentionConfig
 from agent.config.resolve import (
     DEFAULT,
     EffectiveConfig,
@@ -22,6 +22,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "EffectiveConfig",
+    "FleetConfig",
     "RetentionConfig",
     "SharedOptions",
     "check_links",

@@ -35,6 +35,18 @@ class RetentionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """The place to which the service pushes profiles (`to`), empty for none: a PostgreSQL URL or a directory.
+
+    `password_file` has the password of the URL. `anonymize` removes names and identifiers before a push.
+    """
+
+    to: str = ""
+    password_file: str = ""
+    anonymize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings.
 
@@ -66,6 +78,7 @@ class Config:
     socket: str = ""
     socket_group: str = ""
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
     serving: tuple[ServingConfig, ...] = ()
     meters: tuple[MeterConfig, ...] = ()
     labels: Labels = ()

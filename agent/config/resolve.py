@@ -11,7 +11,7 @@ from agent.config.labels import LABELS, labels_of
 from agent.config.meters import meters_of
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.reader import Reader, convert
-from agent.config.record import Config, RetentionConfig
+from agent.config.record import Config, FleetConfig, RetentionConfig
 from agent.config.serving import servers_of
 from agent.config.table import PERIOD, SETTINGS, TABLES
 from agent.runtime.text_input import TextInputError, quoted, read_toml
@@ -148,7 +148,7 @@ def _overridden(config: Config, given: Mapping[str, object], sources: Mapping[st
 def values_of(config: Config) -> dict[str, Any]:
     """Return the values of all settings by their names; None for those that are not set."""
     values: dict[str, Any] = {f"{PERIOD}{family}": seconds for family, seconds in config.periods}
-    for record in (config, config.roots, config.retention_config):
+    for record in (config, config.roots, config.retention_config, config.fleet):
         values |= {each.name: getattr(record, each.name) for each in fields(record)}
     return {setting.name: values.get(setting.name) for setting in SETTINGS}
 
@@ -164,6 +164,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         **chosen(Config),
         roots=Roots(**chosen(Roots)),
         retention_config=RetentionConfig(**chosen(RetentionConfig)),
+        fleet=FleetConfig(**chosen(FleetConfig)),
         periods=tuple((family, seconds) for family, seconds in periods if seconds is not None),
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from agent.config import value_types as types
 from agent.config.labels import LABELS
 from agent.config.meters import METERS
-from agent.config.record import Config, RetentionConfig
+from agent.config.record import Config, FleetConfig, RetentionConfig
 from agent.config.serving import SERVING
 from agent.config.setting import Setting, Table
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
 
-_CONFIG, _ROOTS, _RETENTION = Config(), Roots(), RetentionConfig()
+_CONFIG, _ROOTS, _RETENTION, _FLEET = Config(), Roots(), RetentionConfig(), FleetConfig()
 PERIOD = "period_of_"
 """Prefix of the name of a family's period setting."""
 
@@ -227,6 +227,36 @@ TABLES = (
                 "Size of the database, in bytes, beyond which old samples are removed; 0 sets no limit.",
                 "The oldest samples are removed first, then the oldest summaries, but nothing younger than two hours. "
                 "A database that is still too large is reported in the log.",
+            ),
+        ),
+    ),
+    Table(
+        "fleet",
+        (
+            Setting(
+                "to",
+                types.FLEET_PLACE,
+                _FLEET.to,
+                "PostgreSQL URL or directory to which the service pushes each profile of its store.",
+                "A URL is postgresql://USER@HOST/DATABASE, without a password. It is also the default of "
+                "`inferometer fleet`. The systemd unit allows loopback and its own folder only: allow the address "
+                "(IPAddressAllow=192.0.2.20) or the directory (ReadWritePaths=/mnt/fleet) with `systemctl edit "
+                "inferometer`.",
+                default_text="the service pushes nothing",
+            ),
+            Setting(
+                "password_file",
+                types.PATH,
+                _FLEET.password_file,
+                "Path of a file with the password of that URL, which only its owner, the service, can read.",
+                default_text="no password, or that of ~/.pgpass",
+            ),
+            Setting(
+                "anonymize",
+                types.FLAG,
+                _FLEET.anonymize,
+                "Push profiles without names and identifiers.",
+                "docs/sharing.md lists what is removed.",
             ),
         ),
     ),

@@ -21,6 +21,8 @@ _LONGEST_SOCKET_PATH = 107
 """unix(7): sun_path has 108 bytes, the last of them NUL."""
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 _HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
+_FLEET_URL = re.compile(r"postgres(ql)?(\+psycopg)?://(?![^/?#]*:[^/?#@]*@)[^\s\x00]*")
+"""A URL of PostgreSQL without a password."""
 NONE = "none"
 """The text that empties a list which the file sets."""
 _SENSOR_NAME = re.compile(r"[^\s,]+")
@@ -110,6 +112,13 @@ def _whole(value: object) -> int:
     return value
 
 
+def _fleet_place(value: object) -> str:
+    text = _text(value)
+    if text and not text.startswith("/"):
+        _matching(_FLEET_URL, text)
+    return text
+
+
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
@@ -125,6 +134,11 @@ TEXT = ValueType("a text in quotes", _text)
 PATH = ValueType("a path in quotes", _text, metavar="PATH")
 SOCKET_PATH = ValueType(
     f"an absolute path in quotes of at most {_LONGEST_SOCKET_PATH} bytes", _socket_path, metavar="PATH"
+)
+FLEET_PLACE = ValueType(
+    "postgresql://USER@HOST/DATABASE without a password, or the absolute path of a directory, in quotes",
+    _fleet_place,
+    metavar="PLACE",
 )
 LEVEL = ValueType(f"one of {', '.join(LOG_LEVELS)}", _log_level, metavar="LEVEL")
 ADDRESS = ValueType("host:port, such as 127.0.0.1:19795 or [::1]:19795", _address, metavar="HOST:PORT")

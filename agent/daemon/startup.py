@@ -14,6 +14,7 @@ from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
 from agent.api.unix_socket import UnixAddress
 from agent.daemon import sd_notify as notify
+from agent.daemon.fleet import FleetPush
 from agent.daemon.maintenance import Maintenance, interval_seconds
 from agent.daemon.supervision import StoreFile, Supervisor
 from agent.daemon.tick_store import TickStore
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 _SERVING_SECONDS = 2.0
 _SERVING_PART = 0.2
 """The part of the CPU budget that the measurement of production traffic may use; sampling has the rest."""
+_LONGEST_RUN_NS = 43_200 * 10**9
+"""A run that began earlier was killed before its end."""
 _RECORDER_SECONDS = 12.0
 """Longer than the store waits for a lock."""
 
@@ -125,6 +128,10 @@ def running(
             raise DaemonError(str(error)) from error
         stack.callback(maintenance.stop)
         maintenance.start()
+        if config.fleet.to:
+            fleet = FleetPush(config.fleet, config.database, lambda: _profile_ids(engine, host.id, timebase.now_ns()))
+            stack.callback(fleet.stop)
+            fleet.start()
         service = Supervisor(
             pipeline.sampler,
             pipeline.recorder,
@@ -202,6 +209,13 @@ def _stop_reads(pipeline: Pipeline[TickStore], signals: ServiceSignals) -> None:
 def unix_address(config: Config) -> UnixAddress | None:
     """Return the configured unix socket, None without one."""
     return UnixAddress(config.socket, config.socket_group) if config.socket else None
+
+
+def _profile_ids(engine: Engine, host_id: str, now_ns: int) -> frozenset[str] | None:
+    """Return the ids of the stored profiles, None while this host is measured, which a push would disturb."""
+    if Reader(engine).is_measuring(host_id, now_ns - _LONGEST_RUN_NS):
+        return None
+    return frozenset(key.id for key in Reader(engine).profile_keys())
 
 
 def _store_file(engine: Engine) -> StoreFile | None:

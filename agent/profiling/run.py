@@ -300,5 +300,5 @@ def _new_sweep(
 
 
 def run_id() -> str:
-    """Return a new id of a run: the present second in UTC and four random digits."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    """Return a new id of a run: the second in UTC, and 48 random bits, since thousands of hosts may start in it."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(6)}"

@@ -157,6 +157,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         },
         "exporter": {"listen": "127.0.0.1:19795", "hosts": [], "socket": "", "socket_group": ""},
         "retention": {"raw_days": 30, "rollup_days": 365, "raw_bytes": 0},
+        "fleet": {"to": "", "password_file": "", "anonymize": False},
     }
 
 

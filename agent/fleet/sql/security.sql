@@ -1,0 +1,83 @@
+-- The row-level security of a fleet's tables. `inferometer fleet init` runs it as their owner, after it has made or
+-- upgraded them; it can be run again. A login of inferometer_pushers reads and adds the rows of its own host and no
+-- others, and changes nothing but the description of that host. A table that is not named here is closed to it.
+
+CREATE TABLE IF NOT EXISTS fleet_logins (login name PRIMARY KEY, host_id text NOT NULL CHECK (host_id <> ''));
+
+-- The host of this login as the tables have it; null without one, which no row equals.
+CREATE OR REPLACE FUNCTION fleet_host() RETURNS text LANGUAGE sql STABLE
+  RETURN (SELECT left('import-' || host_id, 64) FROM fleet_logins WHERE login = current_user);
+
+-- The end of the ids of a host's runs and profiles: no two hosts share an id, so that none can test for another's.
+CREATE OR REPLACE FUNCTION fleet_key(host text) RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN left(encode(sha256(convert_to(host, 'UTF8')), 'hex'), 12);
+
+DO $do$
+DECLARE
+  own constant text := $$(%1$s = (SELECT fleet_host())
+    OR ((SELECT fleet_host()) = 'import-anonymous' AND %1$s LIKE 'import-anonymous-%%'))$$;
+  item record;
+  added_columns text;
+BEGIN
+  FOR item IN SELECT c.relname, c.relkind FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND pg_has_role(c.relowner, 'USAGE')
+  LOOP
+    EXECUTE format('REVOKE ALL ON %I FROM PUBLIC, inferometer_pushers, inferometer_readers', item.relname);
+    EXECUTE format('GRANT SELECT ON %I TO inferometer_readers', item.relname);
+    IF item.relkind = 'v' THEN
+      IF current_setting('server_version_num')::int >= 150000 THEN
+        EXECUTE format('ALTER VIEW %I SET (security_invoker = true)', item.relname);
+      END IF;
+    ELSE
+      EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS readers ON %I', item.relname);
+      EXECUTE format('CREATE POLICY readers ON %I FOR SELECT TO inferometer_readers USING (true)', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS seen ON %I', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS added ON %I', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS described ON %I', item.relname);
+    END IF;
+  END LOOP;
+
+  -- The version of the tables is no secret, and a login must find its own host.
+  CREATE POLICY seen ON inferometer_version FOR SELECT TO inferometer_pushers USING (true);
+  CREATE POLICY seen ON fleet_logins FOR SELECT TO inferometer_pushers USING (login = current_user);
+
+  EXECUTE 'CREATE POLICY seen ON hosts FOR SELECT TO inferometer_pushers USING ' || format(own, 'id');
+  EXECUTE 'CREATE POLICY added ON hosts FOR INSERT TO inferometer_pushers WITH CHECK ' || format(own, 'id');
+  EXECUTE 'CREATE POLICY described ON hosts FOR UPDATE TO inferometer_pushers USING ' || format(own, 'id');
+
+  EXECUTE 'CREATE POLICY seen ON recordings FOR SELECT TO inferometer_pushers USING ' || format(own, 'host_id');
+  EXECUTE 'CREATE POLICY added ON recordings FOR INSERT TO inferometer_pushers WITH CHECK ' || format(own, 'host_id');
+
+  EXECUTE 'CREATE POLICY seen ON runs FOR SELECT TO inferometer_pushers USING ' || format(own, 'host_id');
+  EXECUTE 'CREATE POLICY added ON runs FOR INSERT TO inferometer_pushers WITH CHECK (' || format(own, 'host_id') || $$
+    AND right(id, 13) = '.' || fleet_key(host_id)
+    AND EXISTS (SELECT FROM recordings WHERE recordings.id = recording_id AND recordings.host_id = runs.host_id))$$;
+
+  -- The document itself must name the host and the id of its row.
+  CREATE POLICY seen ON profiles FOR SELECT TO inferometer_pushers
+    USING (EXISTS (SELECT FROM runs WHERE runs.id = run_id));
+  CREATE POLICY added ON profiles FOR INSERT TO inferometer_pushers WITH CHECK (
+    id = run_id AND tag IS NULL AND octet_length(document) <= 67108864
+    AND id = (document::json ->> 'id') || right(id, 13)
+    AND EXISTS (SELECT FROM runs WHERE runs.id = run_id
+      AND runs.host_id = left('import-' || (document::json #>> '{host,id}'), 64)));
+
+  CREATE POLICY seen ON profile_points FOR SELECT TO inferometer_pushers
+    USING (EXISTS (SELECT FROM runs WHERE runs.id = profile_id));
+  CREATE POLICY added ON profile_points FOR INSERT TO inferometer_pushers WITH CHECK (
+    EXISTS (SELECT FROM runs WHERE runs.id = profile_id AND runs.host_id = left('import-' || profile_points.host_id, 64)));
+
+  -- The numbers of these rows come from a sequence: a login that chose them could take those of others.
+  FOR item IN SELECT unnest(ARRAY['recordings', 'profile_points']) AS relname LOOP
+    SELECT string_agg(quote_ident(attname), ', ') INTO added_columns FROM pg_attribute
+      WHERE attrelid = item.relname::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id';
+    EXECUTE format('GRANT SELECT, INSERT (%s) ON %I TO inferometer_pushers', added_columns, item.relname);
+  END LOOP;
+END
+$do$;
+
+GRANT SELECT ON inferometer_version, fleet_logins TO inferometer_pushers;
+GRANT SELECT, INSERT ON hosts, runs, profiles TO inferometer_pushers;
+GRANT UPDATE ON hosts TO inferometer_pushers;
+GRANT USAGE ON SEQUENCE recordings_id_seq, profile_points_id_seq TO inferometer_pushers;

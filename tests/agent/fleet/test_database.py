@@ -1,0 +1,216 @@
+"""A fleet's database under repeated, concurrent and interrupted pushes."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.fleet.database import OTHER_CONTENT, DatabasePlace
+from agent.fleet.place import Added, Key, Refused
+from agent.fleet.pull import pull
+from agent.fleet.push import Selection, push
+from agent.fleet.retry import Retry
+from agent.fleet.security import initialize, script
+from agent.fleet.target import target_of
+from fleet_databases import OWNER
+from fleet_documents import START_NS, document_of, measured
+from postgresql_server import started_server
+from store.errors import StoreError
+from store.reader import Reader
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from fleet_databases import FleetDatabase
+
+pytestmark = pytest.mark.system
+COUNTS = "SELECT count(*), count(DISTINCT profiles.id) FROM profiles"
+
+
+def add(place: DatabasePlace, *documents: dict[str, Any]) -> Added:
+    return place.add(documents, anonymized=False)
+
+
+def test_a_push_stores_the_document_its_host_and_its_points_once(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    engine, place = store("a"), database.place("host_a")
+    measured(engine, document_of("a"), document_of("a", 1))
+    for uids, present in ((["a-0", "a-1"], 0), ([], 2)):
+        done = push(Reader(engine), place, Selection())
+        assert (done.uids, done.present, done.refused) == (uids, present, [])
+    points = len(document_of("a")["points"])
+    assert database.sql(OWNER, COUNTS) == [(2, 2)]
+    assert database.sql(OWNER, "SELECT id, name FROM hosts") == [("import-id-of-a", "a")]
+    assert database.sql(OWNER, "SELECT count(*) FROM recordings") == [(1,)]
+    found = database.sql(OWNER, "SELECT host_id, host_name, count(*) FROM profile_points GROUP BY 1, 2")
+    assert found == [("id-of-a", "a", 2 * points)]
+    assert len(Reader(database.place(OWNER)._engine).profiles()) == 2  # with valid checksums
+
+
+def test_a_pull_returns_the_same_documents(database: FleetDatabase, store: Callable[[str], Engine]) -> None:
+    for host in ("a", "b"):
+        add(database.place(f"host_{host}"), document_of(host), document_of(host, 1))
+    head = store("head")
+    done = pull(database.place(OWNER), head)
+    assert (sorted(done.uids), done.refused) == (["a-0", "a-1", "b-0", "b-1"], [])
+    assert pull(database.place(OWNER), head).uids == []
+    found = {profile.id: json.loads(profile.document) for profile in Reader(head).profiles()}
+    assert found["b-1"] == document_of("b", 1)
+
+
+def test_two_hosts_may_have_profiles_of_the_same_uid(database: FleetDatabase) -> None:
+    for host in ("a", "b"):
+        assert add(database.place(f"host_{host}"), document_of(host, id="same")).uids == ["same"]
+    assert database.sql(OWNER, COUNTS) == [(2, 2)]
+
+
+def test_other_content_under_the_same_uid_is_refused_and_the_others_are_added(database: FleetDatabase) -> None:
+    place = database.place("host_a")
+    add(place, document_of("a"))
+    done = add(place, document_of("a", notes=["other"]), document_of("a", 1), document_of("a", 2))
+    assert (sorted(done.uids), done.refused) == (["a-1", "a-2"], [Refused("a-0", OTHER_CONTENT)])
+
+
+def test_the_newest_description_of_a_host_counts(database: FleetDatabase) -> None:
+    place = database.place("host_a")
+    renamed = document_of("a", 1)
+    renamed["host"]["name"] = "renamed"
+    add(place, document_of("a"), renamed)
+    assert database.sql(OWNER, "SELECT name FROM hosts") == [("renamed",)]
+
+
+def test_a_uid_that_is_too_long_is_refused(database: FleetDatabase) -> None:
+    place, uid = database.place("host_a"), "u" * 52
+    done = add(place, document_of("a", id=uid), document_of("a", 1))
+    assert (done.uids, [each.name for each in done.refused]) == (["a-1"], [uid])
+    assert place.stored([Key(uid, "import-id-of-a")]) == frozenset()
+
+
+def test_a_profile_of_another_host_is_refused_and_the_others_are_pushed(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    add(database.place("host_b"), document_of("b"))
+    engine = store("a")
+    measured(engine, document_of("a"), document_of("b", 1), document_of("a", 2))
+    done = push(Reader(engine), database.place("host_a"), Selection())
+    assert (done.uids, [each.name for each in done.refused]) == (["a-0", "a-2"], ["b-1"])
+    assert "its row-level security allows this login the rows of its own host only" in done.refused[0].reason
+
+
+def test_damaged_and_oversized_documents_do_not_stop_a_pull(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    add(database.place("host_a"), *(document_of("a", number) for number in range(5)))
+    changes = {0: "'{'", 1: "repeat('[', 100000)", 2: "'[1e999]'", 3: "repeat('x', 67108865)"}
+    for number, content in changes.items():
+        database.sql(OWNER, f"UPDATE profiles SET document = {content} WHERE id LIKE 'a-{number}.%'")
+    done = pull(database.place(OWNER), store("head"))
+    assert (done.uids, len(done.refused)) == (["a-4"], 4)
+    assert done.refused[3].reason == "the document has 64 MiB, and 64 MiB are read"
+
+
+def test_a_restart_of_the_server_loses_and_doubles_nothing(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    engine, place = store("a"), database.place("host_a")
+    measured(engine, *(document_of("a", number) for number in range(45)))
+    restarted: list[int] = []
+
+    def restart(pushed: int, _left: int) -> None:
+        if not restarted:
+            restarted.append(pushed)
+            database.server.restart()
+
+    done = push(Reader(engine), place, Selection(), restart)
+    assert (restarted, len(done.uids), done.refused) == ([20], 45, [])
+    assert database.waits
+    assert database.sql(OWNER, COUNTS) == [(45, 45)]
+
+
+def test_a_push_waits_for_a_server_that_is_down(database: FleetDatabase) -> None:
+    place = database.place("host_a")
+    database.server.stop()
+    database.server.admin.dispose()
+    with ThreadPoolExecutor(1) as pool:
+        added = pool.submit(add, place, document_of("a"))
+        await_true(lambda: database.waits)
+        database.server.start()
+        assert added.result().uids == ["a-0"]
+
+
+def test_a_clock_ahead_and_a_clock_behind_change_nothing_but_the_reported_time(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    place = database.place("host_a")
+    add(place, document_of("a", 200_000), document_of("a", -200_000))
+    head = store("head")
+    assert len(pull(place, head).uids) == 2
+    add(place, document_of("a", 1))
+    assert pull(place, head).uids == ["a-1"]
+    [host] = place.hosts(lambda _: None)
+    assert (host.name, host.profiles, host.newest_ns) == ("a", 3, START_NS + 200_000 * 3600 * 10**9)
+    assert (host.inferometer_version, host.schema_version) == ("0.1.0", document_of("a")["schema_version"])
+
+
+def test_tables_of_another_version_are_left_unchanged(database: FleetDatabase) -> None:
+    for version, words in (("0001", "Its owner makes and upgrades the tables"), ("9999", "is newer than")):
+        database.sql(OWNER, f"UPDATE inferometer_version SET version_num = '{version}'")
+        for login in ("host_a", OWNER):
+            with pytest.raises(StoreError, match=words):
+                database.place(login)
+        assert database.sql(OWNER, "SELECT version_num FROM inferometer_version") == [(version,)]
+
+
+def test_an_empty_database_is_not_filled_by_a_push(database: FleetDatabase) -> None:
+    with database.server.database("empty") as url, pytest.raises(StoreError, match=r"it is empty\. Its owner makes"):
+        target_of(url).engine()
+
+
+def test_tables_without_the_roles_are_refused_by_init_and_open_to_no_host() -> None:
+    with started_server() as server, server.database("fleet") as url:
+        with pytest.raises(
+            StoreError, match=r'role "inferometer_pushers" does not exist.*`inferometer fleet sql roles`'
+        ):
+            initialize(target_of(url))
+        assert server.psql("fleet", script("roles")).returncode == 0
+        initialize(target_of(url))
+
+
+def test_two_hundred_clients_push_at_once_beyond_the_limit_of_connections() -> None:
+    clients, each = 200, 1
+    waits: list[str] = []
+    with started_server("max_connections=20") as server, server.database("fleet"):
+        assert server.psql("fleet", script("roles")).returncode == 0
+        initialize(target_of(server.url("fleet", OWNER)))
+        logins = [
+            f"CREATE ROLE host_{n} LOGIN IN ROLE inferometer_pushers; "
+            f"INSERT INTO fleet_logins VALUES ('host_{n}', 'id-of-{n}');"
+            for n in range(clients)
+        ]
+        done = server.psql("fleet", "\n".join(logins))
+        assert done.returncode == 0, done.stderr
+
+        def client(number: int) -> int:
+            place = DatabasePlace(target_of(server.url("fleet", f"host_{number}")), Retry(waits.append, 300.0))
+            try:
+                documents = [document_of(str(number), nth) for nth in range(each)]
+                return len(add(place, *documents).uids) + len(add(place, *documents).uids)
+            finally:
+                place.close()
+
+        with ThreadPoolExecutor(clients) as pool:
+            assert sum(pool.map(client, range(clients))) == clients * each
+        place = DatabasePlace(target_of(server.url("fleet", OWNER)), Retry(waits.append))
+        try:
+            hosts = place.hosts(lambda _: None)
+        finally:
+            place.close()
+    assert [host.profiles for host in hosts] == [each] * clients
+    assert any("too many" in wait or "remaining connection slots" in wait for wait in waits)

@@ -1,0 +1,234 @@
+"""Host A of a fleet reads, adds, changes and finds out nothing of host B."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from agent.fleet.place import Key, Refused
+from agent.fleet.security import initialize
+from fleet_databases import OWNER
+from fleet_documents import document_of
+from store.fleet import fleet_id
+from store.schema import metadata
+from store.views import views
+
+if TYPE_CHECKING:
+    from fleet_databases import FleetDatabase
+
+pytestmark = pytest.mark.system
+REFUSED = "row-level security policy|permission denied"
+ID_A, ID_B = fleet_id("a-0", "import-id-of-a"), fleet_id("b-0", "import-id-of-b")
+KEY_A = ID_A.removeprefix("a-0")
+
+
+@pytest.fixture
+def fleet(database: FleetDatabase) -> FleetDatabase:
+    """A database with a profile of each host."""
+    for host in ("a", "b"):
+        done = database.place(f"host_{host}").add([document_of(host)], anonymized=False)
+        assert done.uids == [f"{host}-0"]
+    return database
+
+
+def contents(database: FleetDatabase) -> list[Any]:
+    names = ("hosts", "recordings", "runs", "profiles", "profile_points", "fleet_logins")
+    return [database.sql(OWNER, f"SELECT * FROM {name} ORDER BY 1") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("hosts", "id"),
+        ("recordings", "host_id"),
+        ("runs", "host_id"),
+        ("profiles", "id"),
+        ("profile_points", "host_id"),
+        ("fleet_logins", "host_id"),
+    ],
+)
+def test_a_host_reads_its_own_rows_only(fleet: FleetDatabase, table: str, column: str) -> None:
+    every = {value for (value,) in fleet.sql(OWNER, f"SELECT {column} FROM {table}")}
+    own = {value for (value,) in fleet.sql("host_a", f"SELECT {column} FROM {table}")}
+    assert len(every) == 2
+    assert own == every & {"import-id-of-a", "id-of-a", ID_A}
+    assert len(own) == 1
+
+
+def test_every_other_table_and_view_is_closed_to_a_host(fleet: FleetDatabase) -> None:
+    open_tables = {"hosts", "recordings", "runs", "profiles", "profile_points"}
+    for name in {*metadata.tables, *views("postgresql")} - open_tables:
+        with pytest.raises(DBAPIError, match="permission denied"):
+            fleet.sql("host_a", f"SELECT count(*) FROM {name}")
+
+
+RECORDING = (
+    "INSERT INTO recordings ({columns}, boot_id, program, process_id, started_ns) VALUES ({values}, '', 'import', 1, 1)"
+)
+RUN = "INSERT INTO runs VALUES ('{id}', '{host}', {recording}, 'w', 's', 'complete', 1, 1, 0)"
+PROFILE = "INSERT INTO profiles VALUES ('{id}', '{run}', 1, 'w', '{document}', {tag}, 0)"
+OWN = "(SELECT id FROM recordings)"
+DOCUMENT_A = '{"id": "new", "host": {"id": "id-of-a"}}'
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO hosts SELECT 'import-id-of-c', name, '', '', '', '', '', 1, 1, false, 0 FROM hosts",
+        "UPDATE hosts SET id = 'import-id-of-b'",
+        RECORDING.format(columns="host_id", values="'import-id-of-b'"),
+        RECORDING.format(columns="id, host_id", values="999, 'import-id-of-a'"),
+        RUN.format(id=f"new{KEY_A}", host="import-id-of-b", recording=OWN),
+        RUN.format(id="new", host="import-id-of-a", recording=OWN),
+        PROFILE.format(id=f"new{KEY_A}", run=ID_A, document=DOCUMENT_A, tag="NULL"),
+        PROFILE.format(id=f"new{KEY_A}", run=ID_B, document=DOCUMENT_A, tag="NULL"),
+        f"INSERT INTO profile_points (profile_id, host_id) VALUES ('{ID_B}', 'id-of-b')",
+        f"INSERT INTO profile_points (profile_id, host_id) VALUES ('{ID_A}', 'id-of-b')",
+        "INSERT INTO fleet_logins VALUES ('host_a', 'id-of-b') ON CONFLICT (login) DO UPDATE SET host_id = 'id-of-b'",
+        "UPDATE fleet_logins SET host_id = 'id-of-b'",
+    ],
+)
+def test_a_host_adds_nothing_as_another_host(fleet: FleetDatabase, statement: str) -> None:
+    before = contents(fleet)
+    with pytest.raises(DBAPIError, match=REFUSED):
+        fleet.sql("host_a", statement)
+    assert contents(fleet) == before
+
+
+@pytest.mark.parametrize(
+    ("document", "tag"),
+    [
+        ('{"id": "new", "host": {"id": "id-of-b"}}', "NULL"),
+        ('{"id": "b-0", "host": {"id": "id-of-a"}}', "NULL"),
+        ('{"id": "new", "host": {"id": "id-of-a", "id": "id-of-b"}}', "NULL"),
+        ('{"id": "new"}', "NULL"),
+        (DOCUMENT_A, "'latest'"),
+    ],
+)
+def test_a_document_that_names_another_host_or_id_is_refused(fleet: FleetDatabase, document: str, tag: str) -> None:
+    run = RUN.format(id=f"new{KEY_A}", host="import-id-of-a", recording=OWN)
+    added = PROFILE.format(id=f"new{KEY_A}", run=f"new{KEY_A}", document=document, tag=tag)
+    fleet.sql("host_a", run)
+    with pytest.raises(DBAPIError, match=REFUSED):
+        fleet.sql("host_a", added)
+    good = PROFILE.format(id=f"new{KEY_A}", run=f"new{KEY_A}", document=DOCUMENT_A, tag="NULL")
+    fleet.sql("host_a", good)
+
+
+@pytest.mark.parametrize("table", ["hosts", "recordings", "runs", "profiles", "profile_points", "inferometer_version"])
+def test_a_host_deletes_and_changes_nothing(fleet: FleetDatabase, table: str) -> None:
+    before = contents(fleet)
+    statements = [f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE", f"DROP TABLE {table} CASCADE"]
+    statements += [f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY", f"DROP POLICY readers ON {table}"]
+    if table != "hosts":
+        column = metadata.tables[table].c[1].name if table in metadata.tables else "version_num"
+        statements.append(f"UPDATE {table} SET {column} = {column}")
+    for statement in statements:
+        with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+            fleet.sql("host_a", statement)
+    assert contents(fleet) == before
+
+
+def test_a_host_describes_only_itself(fleet: FleetDatabase) -> None:
+    fleet.sql("host_a", "UPDATE hosts SET name = 'renamed'")
+    assert fleet.sql(OWNER, "SELECT id, name FROM hosts ORDER BY id") == [
+        ("import-id-of-a", "renamed"),
+        ("import-id-of-b", "b"),
+    ]
+
+
+def answer(fleet: FleetDatabase, statement: str) -> str:
+    try:
+        return str(fleet.sql("host_a", statement))
+    except DBAPIError as error:
+        return str(getattr(error.orig, "diag", None) and error.orig.diag.message_primary)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("statement", "existing", "other"),
+    [
+        ("SELECT count(*) FROM profiles WHERE id = '{}'", ID_B, ID_B.replace("b-0", "b-9")),
+        (RUN.format(id="{}", host="import-id-of-a", recording=OWN), ID_B, ID_B.replace("b-0", "b-9")),
+        (RUN.format(id="{}", host="import-id-of-b", recording=OWN), ID_B, ID_B.replace("b-0", "b-9")),
+        (RUN.format(id=f"n{KEY_A}", host="{}", recording=OWN), "import-id-of-b", "import-id-of-c"),
+        (RUN.format(id=f"n{KEY_A}", host="import-id-of-a", recording="{}"), "2", "987654"),
+        (f"INSERT INTO profiles VALUES ('n{KEY_A}', '{{}}', 1, 'w', '[]', NULL, 0)", ID_B, "nothing"),
+        ("INSERT INTO profile_points (profile_id, host_id) VALUES ('{}', 'id-of-a')", ID_B, "nothing"),
+        ("SELECT id FROM hosts WHERE id = '{}' FOR KEY SHARE", "import-id-of-b", "import-id-of-c"),
+    ],
+)
+def test_a_host_cannot_find_out_whether_another_host_or_its_profile_exists(
+    fleet: FleetDatabase, statement: str, existing: str, other: str
+) -> None:
+    assert [row[0] for row in fleet.sql(OWNER, "SELECT id FROM recordings ORDER BY id")] == [1, 2]
+    assert answer(fleet, statement.format(existing)) == answer(fleet, statement.format(other))
+
+
+def test_a_known_uid_of_another_host_is_pushed_as_if_it_were_free(fleet: FleetDatabase) -> None:
+    place = fleet.place("host_a")
+    keys = [Key("b-0", "import-id-of-b"), Key("b-0", "import-id-of-a")]
+    assert place.stored(keys) == frozenset()
+    assert place.add([document_of("a", id="b-0")], anonymized=False).uids == ["b-0"]
+    assert fleet.place("host_b").add([document_of("b", 1)], anonymized=False).uids == ["b-1"]
+
+
+def test_statistics_of_the_tables_are_hidden(fleet: FleetDatabase) -> None:
+    fleet.sql(OWNER, "ANALYZE")
+    assert fleet.sql("host_a", "SELECT * FROM pg_stats WHERE tablename = 'hosts'") == []
+
+
+def test_a_login_without_a_host_reads_and_adds_nothing(fleet: FleetDatabase) -> None:
+    fleet.login("stray", "id-of-c")
+    fleet.sql(OWNER, "DELETE FROM fleet_logins WHERE login = 'stray'")
+    place = fleet.place("stray")
+    assert place.hosts(lambda _: None) == ()
+    done = place.add([document_of("c")], anonymized=False)
+    assert [each.name for each in done.refused] == ["c-0"]
+
+
+def test_the_role_of_all_hosts_is_the_login_of_none(fleet: FleetDatabase) -> None:
+    with fleet.engine("host_a").begin() as connection:
+        connection.exec_driver_sql("SET ROLE inferometer_pushers")
+        assert connection.exec_driver_sql("SELECT count(*) FROM profiles").scalar() == 0
+
+
+def test_an_anonymous_login_sees_anonymized_profiles_only(fleet: FleetDatabase) -> None:
+    fleet.login("donor", "anonymous")
+    place, uid = fleet.place("donor"), "anonymous-0123456789abcdef"
+    anonymous = document_of("a", id=uid)
+    anonymous["host"] |= {"id": uid, "name": "anonymous"}
+    assert place.add([anonymous], anonymized=True).uids == [uid]
+    assert place.stored([Key(uid, f"import-{uid}")]) == {Key(uid, f"import-{uid}")}
+    assert isinstance(place.add([document_of("a", 1)], anonymized=True).refused[0], Refused)
+    assert [host.name for host in place.hosts(lambda _: None)] == ["anonymous"]
+    assert [host.name for host in fleet.place("host_a").hosts(lambda _: None)] == ["a"]
+
+
+def test_a_reader_reads_everything_and_writes_nothing(fleet: FleetDatabase) -> None:
+    fleet.server.psql(fleet.name, "CREATE ROLE alice LOGIN IN ROLE inferometer_readers")
+    place = fleet.place("alice")
+    assert [host.name for host in place.hosts(lambda _: None)] == ["a", "b"]
+    assert place.logins() == {"id-of-a": "host_a", "id-of-b": "host_b"}
+    for name in views("postgresql"):
+        fleet.sql("alice", f"SELECT count(*) FROM {name}")
+    assert {host for (host,) in fleet.sql("alice", "SELECT DISTINCT host FROM v_profile_points")} == {"a", "b"}
+    for statement in ("DELETE FROM profiles", "UPDATE hosts SET name = ''", "CREATE TABLE t (i int)"):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            fleet.sql("alice", statement)
+
+
+def test_a_table_that_a_later_version_adds_is_closed_until_the_owner_opens_it(fleet: FleetDatabase) -> None:
+    fleet.sql(OWNER, "CREATE TABLE later (id integer)")
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            fleet.sql("host_a", "SELECT * FROM later")
+        initialize(fleet.target(OWNER))
+
+
+def test_initializing_again_keeps_profiles_and_logins(fleet: FleetDatabase) -> None:
+    before = contents(fleet)
+    initialize(fleet.target(OWNER))
+    assert contents(fleet) == before
+    assert fleet.place("host_a").add([document_of("a", 1)], anonymized=False).uids == ["a-1"]
