@@ -66,3 +66,21 @@ def test_other_sensors_are_a_reason_and_no_regression() -> None:
     assert [reason.partition(":")[0] for reason in found.untested] == ["one"]
     assert "the source of the energy differs" in found.untested[0]
     assert {change.subject for change in found.changes} == {"two"}
+
+
+def test_a_workload_whose_points_have_changed_is_a_reason() -> None:
+    now = [
+        structs.replace(each, points=tuple(structs.replace(p, parameters={"batch": 77}) for p in each.points[:1]))
+        for each in runs(3, start=10)
+    ]
+    found = drift({"one": (runs(3), now)}, share=0.05)
+    assert found.changes == ()
+    assert "no load is in two setups" in found.untested[0]
+
+
+def test_a_figure_that_fewer_than_three_profiles_have_is_not_tested() -> None:
+    now = runs(3, start=10)
+    without = structs.replace(now[0], points=tuple(structs.replace(p, energy=None) for p in now[0].points))
+    found = drift({"one": (runs(3), [without, *now[1:]])}, share=0.05)
+    assert "joules_per_inference" not in {change.metric for change in found.changes}
+    assert "mean_latency_seconds" in {change.metric for change in found.changes}
