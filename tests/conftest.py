@@ -57,6 +57,7 @@ _LONGEST = (
     *("agent/daemon/test_service_scrapes.py", "agent/cli/test_profile_stopped.py", "agent/daemon/test_service.py"),
     *("agent/workloads/load/test_engine.py", "agent/api/test_prometheus_hosts.py", "agent/cli/test_db.py"),
     *("probes/plugs/test_conformance.py", "probes/snmp/test_conformance.py", "probes/scpi/test_conformance.py"),
+    *("agent/cli/test_campaign.py", "agent/cli/test_campaign_hosts.py"),
     *("agent/cli/test_profile_refused.py", "agent/cli/test_profile_energy_from.py", "agent/profiling/test_edges.py"),
 )
 """The files that take longest (`--durations=0`), from 60 s down to 20 s. They come first, so that none is left last.

@@ -65,7 +65,8 @@ class SshLauncher:
     def _run(self, task: Task, stop: Event) -> Outcome:
         outcome = run_process(task, self._argv(task), stop)
         # A command whose connection is lost ends on its host, and stores its profile there.
-        return replace(outcome, code=None, detached=True) if outcome.code in {None, _OWN_ERROR} else outcome
+        lost = outcome.code is None or outcome.code == _OWN_ERROR or outcome.code < 0
+        return replace(outcome, code=None, detached=True) if lost else outcome
 
 
 def launcher(fields: Fields) -> SshLauncher:

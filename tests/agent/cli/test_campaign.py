@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,11 @@ import pytest
 from campaign_files import campaign_file
 from command import call, finish, run, started
 from scripted_hosts import ScriptedHost, scripted_host
+from sshd_server import needs_sshd, sshd
 from waiting import await_true
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
 
 NAMES = ("one", "two", "three")
 
@@ -131,6 +132,29 @@ def test_an_interrupted_head_ends_its_commands_and_names_the_way_to_continue(
     hosts["one"].behave()
     done = run(tmp_path, "campaign", "resume", file)
     assert done.returncode == 0, done.stderr
+
+
+@needs_sshd
+def test_a_host_whose_connection_is_lost_finishes_and_resume_takes_its_profile(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    two = {name: hosts[name] for name in ("one", "two")}
+    two["one"].behave(seconds=3.0)
+    with sshd(tmp_path / "server") as config:
+        file = file_of(tmp_path, two)
+        campaign_file(tmp_path, file.read_text().replace('"local"', f'"ssh"\nconfig = "{config}"'))
+        with started(tmp_path, "campaign", "run", file, "--json") as process:
+            await_true(lambda: two["one"].measured and list(two["two"].folder.glob("*.zip")))
+            for client in Path(f"/proc/{process.pid}/task").glob("*/children"):
+                for pid in client.read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            lost = result(finish(process))
+        assert lost["status"] == "unfinished"
+        assert [each["status"] for each in lost["profiles"]] in (["running", "done"], ["running", "running"])
+        done = run(tmp_path, "campaign", "resume", file, "--json")
+        assert done.returncode == 0, done.stderr
+        assert [each["status"] for each in result(done)["profiles"]] == ["done", "done"]
+    assert [len(host.measured) for host in two.values()] == [1, 1]
 
 
 def test_collect_fetches_what_a_host_has_measured_without_its_head(
