@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from agent.cli.fleet_views import (
+    Fleet,
+    FleetOptions,
+    GroupBy,
+    Since,
+    Where,
+    fleet_view_of,
+    refuse_with_fleet,
+)
 from agent.cli.numbers import choice
 from agent.cli.options import JSON_HELP, fail, option_value
 from agent.cli.service_options import ServiceOptions
@@ -17,6 +26,7 @@ from agent.runtime.console import ExitCode, print_json, print_out, terminal_widt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from agent.comparison.fleet_records import FleetView
     from agent.comparison.matching import IncomparableError
     from agent.comparison.records import Comparison
     from agent.comparison.setups import Setup
@@ -30,12 +40,14 @@ _MAX_RESULT_BYTES = 64 << 20
 def compare(
     context: typer.Context,
     profiles: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="PROFILE...",
-            help=f"Two or more profiles, or groups of them joined by commas (a,b,c): of each profile, {SOURCE_HELP}",
+            help=f"Two or more profiles, or groups of them joined by commas (a,b,c): of each profile, {SOURCE_HELP} "
+            "None with --fleet.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     by: Annotated[
         Grouping | None,
         choice(
@@ -78,6 +90,10 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Compare profiles that are not comparable; the result states the reasons.")
     ] = False,
+    fleet: Fleet = False,
+    group_by: GroupBy = None,
+    since: Since = None,
+    where: Where = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Compare profiles: devices, engines, precisions or dates side by side.
@@ -86,6 +102,10 @@ def compare(
     with its 95 % interval: "B is 1.8x ± 0.1 cheaper". With fewer it holds within these runs only. Points are matched by
     their parameters. Another boundary or source of the energy, other work, and prompts or outputs that differ by more
     than 5 % are refused. docs/comparing.md explains the rules.
+
+    With --fleet the machines of a fleet are compared: their costs by hardware, engine, site and month, machines that
+    need 10 % more energy than their siblings, and machines whose energy changed. They are those of all profiles in the
+    store, the imported ones included. docs/fleet-views.md explains the tests.
 
     Example: inferometer compare fp32-1 fp32-2 fp32-3 int8-1 int8-2 int8-3 --tariff tariff.toml
 
@@ -96,7 +116,24 @@ def compare(
     Example: inferometer compare small large --tariff small.toml --tariff large.toml --demand 40/s --slo ttft=500ms
 
     Example: inferometer compare fp32 int8 --accuracy fp32-results.json --accuracy int8-results.json
+
+    Example: inferometer compare --fleet --since 90d --where site=ams1
     """
+    options = FleetOptions(group_by, since, where)
+    if fleet:
+        others: dict[str, object] = {
+            "--by": by,
+            "--tariff": tariff,
+            "--accuracy": accuracy,
+            "--accuracy-energy": accuracy_energy,
+        }
+        others |= {"--demand": demand, "--slo": slo, "--attainment": attainment, "--force": force}
+        refuse_with_fleet(others)
+        _print_fleet(fleet_view_of(context, profiles or [], options), as_json=as_json)
+        return
+    options.refuse_without_fleet()
+    if not profiles:
+        fail("name two or more profiles, or give --fleet; `inferometer profiles list` lists them", ExitCode.USAGE)
     if demand is None and (slo is not None or attainment is not None):
         fail("--slo and --attainment are limits of a mix: give --demand too", ExitCode.USAGE)
     setups = _priced(_setups(context, profiles, by), [_tariff(path) for path in tariff or []])
@@ -112,6 +149,17 @@ def compare(
         from agent.render.comparison_text import comparison_text
 
         print_out(comparison_text(found, terminal_width()))
+
+
+def _print_fleet(view: FleetView, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(view))
+    else:
+        from agent.render.fleet_view_text import fleet_view_text
+
+        print_out(fleet_view_text(view, terminal_width()))
 
 
 def _setups(context: typer.Context, names: Sequence[str], by: Grouping | None) -> tuple[Setup, ...]:

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.fleet_views import (
+    Fleet,
+    FleetOptions,
+    GroupBy,
+    Since,
+    Where,
+    fleet_view_of,
+    refuse_with_fleet,
+)
 from agent.cli.numbers import choice
 from agent.cli.options import JSON_HELP, OutputFile, check_output_path, fail, option_value, writing
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named, reading
@@ -20,6 +29,7 @@ from agent.runtime.console import ExitCode, print_err, print_json, print_out
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from agent.comparison.fleet_records import FleetView
     from agent.cost.tariff import Tariff
     from agent.profiling.records import Document
     from agent.report.power_trace import PowerTrace
@@ -54,6 +64,10 @@ def report(
     site: SiteName = None,
     output: OutputFile = None,
     form: Annotated[Format, choice(Format, "Format of the report.", "--format")] = Format.HTML,
+    fleet: Fleet = False,
+    group_by: GroupBy = None,
+    since: Since = None,
+    where: Where = None,
     as_json: Annotated[bool, typer.Option("--json", help=f"{JSON_HELP} With -o it names the file.")] = False,
 ) -> None:
     """Write profiles as one page that explains them.
@@ -63,12 +77,21 @@ def report(
     the origin of each number, and all figures. `md` fits a ticket, `csv` a spreadsheet, `json` a program. HTML needs
     the extra `report`.
 
+    With --fleet the report has the machines of all profiles in the store, as `inferometer compare --fleet` has them.
+
     Example: inferometer report latest -o report.html
 
     Example: inferometer report baseline latest --tariff tariff.toml -o comparison.html
 
     Example: inferometer report latest --format md
+
+    Example: inferometer report --fleet -o fleet.html
     """
+    options = FleetOptions(group_by, since, where)
+    if fleet:
+        refuse_with_fleet({"--tariff": tariff, "--site": site})
+    else:
+        options.refuse_without_fleet()
     if as_json and output is None:
         form = Format.JSON
     if form is Format.HTML:
@@ -78,9 +101,14 @@ def report(
                 ExitCode.USAGE,
             )
         check_extra()
+    about: dict[str, Any] = {}
     with _no_garbage_collection():
-        views = views_named(context, profile_ids or [NEWEST], tariff, site)
-        text = _text(views, form)
+        if fleet:
+            view = fleet_view_of(context, profile_ids or [], options)
+            text, about = _fleet_text(view, form), {"hosts": view.hosts, "source": view.source}
+        else:
+            views = views_named(context, profile_ids or [NEWEST], tariff, site)
+            text, about = _text(views, form), {"profiles": [each.document.id for each in views]}
     if output is None:
         print_out(text.decode().removesuffix("\n"))
         return
@@ -88,7 +116,7 @@ def report(
         stream.write(text)
     print_err(f"report written to {output.absolute()}")
     if as_json:
-        print_json({"profiles": [view.document.id for view in views], "file": str(output.absolute())})
+        print_json({**about, "file": str(output.absolute())})
 
 
 @contextmanager
@@ -124,8 +152,23 @@ def check_extra() -> None:
         fail(f"charts need the extra `report` ({missing[0]}): pip install 'inferometer[report]'", ExitCode.USAGE)
 
 
+def _fleet_text(view: FleetView, form: Format) -> bytes:
+    from agent.report import fleet_report
+
+    created = _now()
+    if form is Format.HTML:
+        return fleet_report.fleet_page(view, created)
+    if form is Format.MARKDOWN:
+        return fleet_report.fleet_markdown(view, created).encode()
+    return fleet_report.fleet_csv(view) if form is Format.CSV else fleet_report.fleet_json(view)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+
+
 def _text(views: Sequence[View], form: Format) -> bytes:
-    created = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    created = _now()
     if form is Format.HTML:
         from agent.report.page import page
 

@@ -49,6 +49,15 @@ class Ratio:
     p: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class LogGroup:
+    """The natural logarithms of a group of runs: their number, mean and sample variance."""
+
+    count: int
+    mean: float
+    variance: float
+
+
 def welch_ratio(
     values: Sequence[float], reference: Sequence[float], bounds: Bounds = CANCELLED, others: Bounds = CANCELLED
 ) -> Ratio:
@@ -61,15 +70,20 @@ def welch_ratio(
     """
     if min(len(values), len(reference)) < 2:  # noqa: PLR2004  a spread needs two values
         raise ValueError("a ratio with an interval needs two runs on each side")
-    groups = (_logs(values), _logs(reference))
-    difference = fmean(groups[0]) - fmean(groups[1])
-    parts = [variance(each) / len(each) for each in groups]
+    own, other = (LogGroup(len(each), fmean(each), variance(each)) for each in (_logs(values), _logs(reference)))
+    return welch_ratio_of(own, other, bounds, others)
+
+
+def welch_ratio_of(own: LogGroup, reference: LogGroup, bounds: Bounds = CANCELLED, others: Bounds = CANCELLED) -> Ratio:
+    """Return the ratio of `welch_ratio` from the logarithms of two groups, each of two values or more."""
+    difference = own.mean - reference.mean
+    parts = [each.variance / each.count for each in (own, reference)]
     error = math.sqrt(sum(parts))
     low, high = _shifts(bounds, others)
     least = _nearest_to_zero(difference + low, difference + high)
     if not error:
         return _ratio(difference, difference + low, difference + high, float(not least))
-    terms = (part**2 / (len(each) - 1) for part, each in zip(parts, groups, strict=True))
+    terms = (part**2 / (each.count - 1) for part, each in zip(parts, (own, reference), strict=True))
     degrees = min(_MOST_DEGREES, math.floor(sum(parts) ** 2 / sum(terms) + 1e-9))
     half = t_quantile(degrees) * error
     return _ratio(difference, difference - half + low, difference + half + high, t_beyond(least / error, degrees))
@@ -134,6 +148,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (count - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
+
+
+def corrected(p_values: Sequence[float | None], tests: int) -> list[float]:
+    """Return p values corrected by `holm` among `tests` in all; one that is not given, or unknown, counts as 1."""
+    known = [1.0 if each is None else each for each in p_values]
+    return holm([*known, *[1.0] * (tests - len(known))])[: len(known)]
 
 
 def is_significant(found: Ratio, corrected: float) -> bool:

@@ -76,14 +76,15 @@ def difference_text(metric: str, difference: Difference) -> str:
     if ratio < 1:
         ratio = 1 / ratio
         lower, upper = (None if not end else 1 / end for end in (upper, lower))
-    return f"{_times(ratio, lower, upper)} {less if difference.ratio < 1 else more}"
+    return f"{times(ratio, lower, upper)} {less if difference.ratio < 1 else more}"
 
 
 def _contains_one(difference: Difference) -> bool:
     return (difference.lower or 0) <= 1 <= (math.inf if difference.upper is None else difference.upper)
 
 
-def _times(ratio: float, lower: float | None, upper: float | None) -> str:
+def times(ratio: float, lower: float | None, upper: float | None) -> str:
+    """Return a ratio with its interval: `1.8x ± 0.1`, or both ends if the sides differ."""
     if lower is None or upper is None:
         return f"{ratio:.2f}x"
     below, above = ratio - lower, upper - ratio

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.report.chart import Chart
+    from agent.report.content import Answer, Section
     from agent.report.view import View
 
 _JSON_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
@@ -29,6 +30,12 @@ _JSON_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 def page(views: Sequence[View], created: str) -> bytes:
     """Return the report of profiles as HTML in UTF-8, made at `created`. Raises ImportError without the extra."""
+    title = f"Inference cost of {views[0].label if len(views) == 1 else f'{len(views)} profiles'}"
+    return html_page(title, answers_of(views), sections_of(views), created)
+
+
+def html_page(title: str, answers: Sequence[Answer], sections: Sequence[Section], created: str) -> bytes:
+    """Return a page of sections as HTML in UTF-8, made at `created`. Raises ImportError without the extra."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  an extra
     from markupsafe import Markup  # noqa: PLC0415  same
 
@@ -40,16 +47,15 @@ def page(views: Sequence[View], created: str) -> bytes:
         lstrip_blocks=True,
         finalize=_line,
     )
-    sections = sections_of(views)
     charts = [chart for section in sections for chart in section.charts]
-    scripts = [_plotly(), _asset("draw.js")]
+    scripts = [_plotly(), _asset("draw.js")] if charts else []
     html = environment.get_template("page.html").render(
-        title=f"Inference cost of {views[0].label if len(views) == 1 else f'{len(views)} profiles'}",
+        title=title,
         created=created,
         version=version("inferometer"),
         policy=_policy(scripts),
         style=Markup(_style()),  # noqa: S704  files of the package
-        answers=answers_of(views),
+        answers=answers,
         sections=sections,
         svg={chart.key: Markup(inline_svg(chart)) for chart in charts},  # noqa: S704  matplotlib escapes its texts
         values={chart.key: _values(chart) for chart in charts},
@@ -98,6 +104,7 @@ def _policy(scripts: Sequence[str]) -> str:
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts
     )
+    hashes = hashes or "'none'"
     # The charts set styles on their elements, so styles may be inline; without a source they load nothing.
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "

@@ -1,0 +1,16 @@
+"""The machine of a query as a result names it; pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from agent.comparison.fleet_records import Place
+
+if TYPE_CHECKING:
+    from store.fleet_records import Machine
+
+
+def place_of(machine: Machine) -> Place:
+    """Return the machine and its work as the record of a result."""
+    return Place(**asdict(machine))

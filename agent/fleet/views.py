@@ -1,0 +1,79 @@
+"""The views of a fleet: costs of machines, machines apart from their siblings, and machines that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.comparison.fleet_costs import work_costs
+from agent.comparison.fleet_drift import FEWEST_PROFILES, drifts
+from agent.comparison.fleet_outliers import OUTLIER_SHARE, outliers
+from agent.comparison.fleet_records import FleetView
+from store.fleet_query import fleet_query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+
+    from agent.comparison.fleet_records import WorkCosts
+    from store.fleet_filter import PointFilter
+    from store.fleet_records import FleetSpan
+
+GROUP_BY = ("hardware", "engine", "site", "month")
+_MOST_SERIES = 1000
+"""The series that are read and split in time: those whose straight line changes most."""
+
+
+def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Sequence[str] = GROUP_BY) -> FleetView:
+    """Return all views of the points in a database; `source` names it, without a password. Raises StoreError."""
+    with fleet_query(engine, wanted) as query:
+        span = query.span()
+        costs = work_costs(query.costs(group_by), group_by)
+        apart = outliers(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
+        series = query.series(FEWEST_PROFILES, _MOST_SERIES)
+        changed = drifts(series, query.tested["series"])
+        tested = query.tested
+    return FleetView(
+        source=source,
+        hosts=span.hosts,
+        points=span.points,
+        first=span.first,
+        last=span.last,
+        group_by=tuple(group_by),
+        costs=costs,
+        outliers=apart,
+        outliers_tested=tested["siblings"],
+        drift=changed,
+        drift_tested=tested["series"],
+        notes=tuple(_notes(span, costs, tested, found=bool(apart or changed))),
+    )
+
+
+def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int], *, found: bool) -> list[str]:
+    machines = [each for work in costs for each in work.machines]
+    notes = []
+    if span.without_energy:
+        notes.append(f"hosts without energy: {span.without_energy} of {span.hosts}; `inferometer doctor` states why")
+    if machines and all(each.cost is None for each in machines):
+        notes.append("the profiles have no prices, so there are no costs: give `inferometer profile --tariff`")
+    if len({each.boundary for each in machines}) > 1:
+        notes.append("the energies have several boundaries, which are in rows of their own")
+    if any(each.energy_source not in {"measured", ""} for each in machines):
+        notes.append(
+            "machines with estimated energy are neither outliers nor drift: the errors of a model differ between them"
+        )
+    if not tested["siblings"]:
+        notes.append(
+            "no machine was tested against siblings: that needs 3 profiles of each, and 3 others with the same "
+            "hardware, engine, work and sensors"
+        )
+    if not tested["series"]:
+        notes.append(f"no machine was tested for drift: that needs {FEWEST_PROFILES} profiles of the same work")
+    if tested["series"] > _MOST_SERIES:
+        notes.append(
+            f"drift was searched in the {_MOST_SERIES:,} of {tested['series']:,} series whose straight line changes "
+            "most: give --where to search in all series of some machines"
+        )
+    if found:
+        notes.append("the calibration of each machine's sensors is unknown and in no interval: confirm with a meter")
+    return notes

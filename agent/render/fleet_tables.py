@@ -1,0 +1,105 @@
+"""The tables of a fleet as texts: costs by work, outliers and drift; for terminals, pages and Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.comparison.fleet_outliers import OUTLIER_SHARE
+from agent.render.comparison_text import times
+from agent.render.tables import percent, plain, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.comparison.fleet_records import FleetView, MachineCost, Place, WorkCosts
+    from agent.cost.interval import Interval
+
+_VARYING = {"boundary": "boundary", "energy_source": "energy", "cost_basis": "basis", "currency": "currency"}
+"""The fields that are a column if they differ within the fleet, with its heading."""
+
+
+class FleetTable(NamedTuple):
+    """A table under its title; a heading that ends in `>` is one of numbers."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def cost_tables(view: FleetView) -> tuple[FleetTable, ...]:
+    """Return the costs and the energies of machines, a table for each work."""
+    every = [each for work in view.costs for each in work.machines]
+    varying = [name for name in _VARYING if len({getattr(each, name) for each in every}) > 1]
+    return tuple(_cost_table(work, view.group_by, varying) for work in view.costs)
+
+
+def _cost_table(work: WorkCosts, group_by: Sequence[str], varying: Sequence[str]) -> FleetTable:
+    currency = "" if "currency" in varying else work.machines[0].currency
+    headings = (
+        *group_by,
+        *(_VARYING[name] for name in varying),
+        *("hosts>", "profiles>", f"{currency or 'cost'} per million>", "±", f"joules per {work.unit}>", "±"),
+    )
+    title = f"{work_name(work)}, by {work.unit}"
+    return FleetTable(title, headings, tuple(_cost_row(each, varying) for each in work.machines))
+
+
+def _cost_row(machine: MachineCost, varying: Sequence[str]) -> tuple[str, ...]:
+    facts = (*machine.group.values(), *(getattr(machine, name) for name in varying))
+    return (
+        *(value or "-" for value in facts),
+        f"{machine.hosts:,}",
+        f"{machine.profiles:,}",
+        *_figure(machine.cost),
+        *_figure(machine.joules),
+    )
+
+
+def _figure(value: Interval | None) -> tuple[str, str]:
+    """Return a mean, and the half-width of its interval as a share."""
+    if value is None:
+        return "-", ""
+    return plain(value.mean), spread(value.mean, value.lower, value.upper).removeprefix("±")
+
+
+def outlier_table(view: FleetView) -> FleetTable:
+    """Return the machines that need more energy than their siblings."""
+    headings = (*_PLACE, "energy>", "siblings>", "profiles>", "p>")
+    rows = tuple(
+        (*_place(each.place), _ratio(each.ratio), f"{each.siblings:,}", f"{each.profiles:,}", f"{each.p:.2g}")
+        for each in view.outliers
+    )
+    return FleetTable(f"Machines that need {percent(OUTLIER_SHARE)} more energy than their siblings", headings, rows)
+
+
+def drift_table(view: FleetView) -> FleetTable:
+    """Return the machines whose energy changed."""
+    headings = (*_PLACE, "since", "energy>", "before>", "after>", "p>")
+    rows = tuple(
+        (
+            *_place(each.place),
+            each.since[:10],
+            _ratio(each.ratio),
+            f"{each.profiles_before:,}",
+            f"{each.profiles_after:,}",
+            f"{each.p:.2g}",
+        )
+        for each in view.drift
+    )
+    return FleetTable("Machines whose energy changed", headings, rows)
+
+
+def work_name(work: WorkCosts | Place) -> str:
+    """Return the model, its precision and the point in words."""
+    return " ".join(filter(None, (work.model, work.precision, work.point)))
+
+
+_PLACE = ("host", "site", "rack", "hardware", "work")
+
+
+def _place(place: Place) -> tuple[str, ...]:
+    return place.host, place.site or "-", place.rack or "-", place.hardware, work_name(place)
+
+
+def _ratio(ratio: Interval) -> str:
+    return times(ratio.mean, ratio.lower, ratio.upper)

@@ -1,0 +1,297 @@
+"""Groups the points of many profiles in the database: costs of machines, energies of siblings, series of a machine."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, case, func, literal, select, text, true, tuple_
+
+from store.engines import snapshot_engine
+from store.error_messages import translate_errors
+from store.fleet_filter import DIMENSIONS
+from store.fleet_records import CostGroup, EnergySeries, FleetSpan, HostMean, Machine, SiblingGroup
+from store.schema import profile_points
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import CTE, Connection, Engine, RowMapping
+
+    from store.fleet_filter import PointFilter
+
+_p = profile_points.c
+_DAY_NS = 86_400 * 10**9
+_FEWEST_SIBLINGS = 3
+_FEWEST_RUNS = 3
+_KEYS_AT_ONCE = 500
+_MEMORY = "256MB"
+"""The memory of one step of a query: the default of PostgreSQL writes such groups to disk."""
+_MACHINE = (
+    "host_name",
+    "hardware",
+    "site",
+    "rack",
+    "workload",
+    "model",
+    "precision",
+    "engine",
+    "engine_version",
+    "point",
+)
+_EPOCH_DAYS = 20_000
+"""Days from 1970 to 2024: times are counted from there, so that their squares lose no digits."""
+
+
+@dataclass(slots=True)
+class FleetQuery:
+    """Queries one state of a store; `tested` counts the groups that a query examined, by its name."""
+
+    connection: Connection
+    wanted: PointFilter
+    tested: dict[str, int] = field(default_factory=dict)
+
+    def span(self) -> FleetSpan:
+        """Return the extent of the fleet."""
+        measured = func.max(case((_p.joules_per_inference.is_not(None), 1), else_=0))
+        hosts = (
+            select(
+                func.count().label("points"),
+                func.min(_p.date).label("first"),
+                func.max(_p.date).label("last"),
+                measured.label("measured"),
+            )
+            .where(self.wanted.condition())
+            .group_by(_p.host_id)
+            .subquery()
+        )
+        row = self.connection.execute(
+            select(
+                func.count(),
+                func.coalesce(func.sum(hosts.c.points), 0),
+                func.coalesce(func.min(hosts.c.first), ""),
+                func.coalesce(func.max(hosts.c.last), ""),
+                func.coalesce(func.sum(1 - hosts.c.measured), 0),
+            ).select_from(hosts)
+        ).one()
+        return FleetSpan(int(row[0]), int(row[1]), row[2], row[3], int(row[4]))
+
+    def costs(self, dimensions: Sequence[str]) -> list[CostGroup]:
+        """Return the costs and energies of machines by work and by these dimensions."""
+        per_token = _p.output_tokens_per_second.is_not(None)
+        amount = case((per_token, _p.cost_per_million_output_tokens), else_=_p.cost_per_million_inferences)
+        keys: list[ColumnElement[Any]] = [
+            _p.work.label("work"),
+            *(DIMENSIONS[name].label(f"dimension_{at}") for at, name in enumerate(dimensions)),
+            _p.boundary.label("boundary"),
+            _p.energy_source.label("energy_source"),
+            _p.currency.label("currency"),
+            _p.cost_basis.label("cost_basis"),
+        ]
+        hosts = (
+            select(
+                *keys,
+                func.count().label("profiles"),
+                func.avg(amount).label("cost"),
+                func.avg(_energy()).label("joules"),
+                func.min(_p.id).label("example"),
+            )
+            .where(_p.valid, self.wanted.condition())
+            .group_by(*keys, _p.host_id)
+            .subquery()
+        )
+        names = [key.name for key in keys]
+        groups = (
+            select(
+                *(hosts.c[name] for name in names),
+                func.count().label("hosts"),
+                func.sum(hosts.c.profiles).label("profiles"),
+                *_moments(hosts.c.cost, "cost"),
+                *_moments(hosts.c.joules, "joules"),
+                func.min(hosts.c.example).label("example"),
+            )
+            .group_by(*(hosts.c[name] for name in names))
+            .subquery()
+        )
+        found = select(groups, _p.workload, _p.model, _p.precision, _p.point, per_token.label("per_token")).join_from(
+            groups, profile_points, _p.id == groups.c.example
+        )
+        rows = self.connection.execute(found).mappings()
+        return [_cost_group(row, len(dimensions)) for row in rows]
+
+    def siblings(self, at_least: float) -> list[SiblingGroup]:
+        """Return the machines whose mean energy is the share `at_least` above that of their siblings.
+
+        Only measured energies count: the errors of a model of the power differ between machines. A machine is tested
+        with three profiles and three siblings or more; `tested["siblings"]` is the number of tests.
+        """
+        hosts = self._hosts().cte("hosts")
+        log_mean = (hosts.c.s / hosts.c.n).label("mean")
+        means = select(hosts.c.setup, hosts.c.host_id, hosts.c.n, hosts.c.q, hosts.c.example, log_mean).cte("means")
+        groups = (
+            select(
+                means.c.setup,
+                func.count().label("hosts"),
+                func.sum(means.c.mean).label("s"),
+                func.sum(means.c.mean * means.c.mean).label("q"),
+            )
+            .group_by(means.c.setup)
+            .cte("groups")
+        )
+        others = groups.c.hosts - 1
+        compared = (
+            select(
+                means,
+                others.label("siblings"),
+                ((groups.c.s - means.c.mean) / others).label("others_mean"),
+                (groups.c.q - means.c.mean * means.c.mean).label("others_q"),
+            )
+            .join(groups, groups.c.setup == means.c.setup)
+            .where(means.c.n >= _FEWEST_RUNS, others >= _FEWEST_SIBLINGS)
+            .cte("compared")
+        )
+        above = compared.c.mean - compared.c.others_mean >= math.log1p(at_least)
+        found = []
+        for row in self._candidates("siblings", compared, above):
+            machine = _machine(row)
+            own = _variance(row["q"], row["mean"], row["n"])
+            others_variance = _variance(row["others_q"], row["others_mean"], row["siblings"])
+            found.append(
+                SiblingGroup(machine, row["n"], row["mean"], own, row["siblings"], row["others_mean"], others_variance)
+            )
+        return found
+
+    def series(self, fewest: int, most: int) -> list[EnergySeries]:
+        """Return the series of at least `fewest` profiles: up to `most`, those whose straight line changes most.
+
+        `tested["series"]` is the number of all series of that length.
+        """
+        hosts = self._hosts().cte("hosts")
+        spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
+        slope = (hosts.c.n * hosts.c.ts - hosts.c.t * hosts.c.s) / func.nullif(spread, 0)
+        change = func.abs(slope * (hosts.c.last - hosts.c.first))
+        compared = select(hosts, change.label("change")).where(hosts.c.n >= fewest).cte("compared")
+        rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
+        return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
+
+    def _hosts(self) -> Any:
+        """Return the sums of each host in each setup: of the logarithms of energy (s), of days (t), and products."""
+        log, day = func.ln(_energy()), _p.created_ns / float(_DAY_NS) - _EPOCH_DAYS
+        return (
+            select(
+                _p.setup,
+                _p.host_id,
+                func.count().label("n"),
+                func.sum(log).label("s"),
+                func.sum(log * log).label("q"),
+                func.sum(day).label("t"),
+                func.sum(day * day).label("tt"),
+                func.sum(day * log).label("ts"),
+                func.min(day).label("first"),
+                func.max(day).label("last"),
+                func.max(_p.id).label("example"),
+            )
+            .where(_p.valid, _p.energy_source == literal("measured"), _energy() > 0, self.wanted.condition())
+            .group_by(_p.setup, _p.host_id)
+        )
+
+    def _candidates(
+        self, name: str, compared: CTE, condition: ColumnElement[bool], order: Any = None, most: int | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return the groups that meet a condition with their machines, and count all of them."""
+        total = select(func.count().label("tests")).select_from(compared).cte("total")
+        chosen = select(compared).where(condition)
+        chosen = chosen.order_by(order.desc()).limit(most) if order is not None else chosen
+        found = chosen.cte("found")
+        columns = [profile_points.c[each] for each in _MACHINE]
+        rows = self.connection.execute(
+            select(total.c.tests, found, *columns)
+            .select_from(total.outerjoin(found, true()).outerjoin(profile_points, _p.id == found.c.example))
+            .order_by(_p.host_name, _p.id)
+        ).mappings()
+        everything = [dict(row) for row in rows]
+        self.tested[name] = everything[0]["tests"]
+        return [row for row in everything if row["example"] is not None]
+
+    def _series(self, machines: Mapping[tuple[int, str], Machine]) -> list[EnergySeries]:
+        keys, found = list(machines), []
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            part = keys[start : start + _KEYS_AT_ONCE]
+            rows = self.connection.execute(
+                select(_p.setup, _p.host_id, _p.created_ns, _energy().label("joules"), _p.inferometer_version)
+                .where(_p.valid, _energy() > 0, self.wanted.condition(), tuple_(_p.setup, _p.host_id).in_(part))
+                .order_by(_p.setup, _p.host_id, _p.created_ns, _p.id)
+            ).all()
+            own: dict[tuple[int, str], list[Any]] = {}
+            for row in rows:
+                own.setdefault((row.setup, row.host_id), []).append(row)
+            found += [
+                EnergySeries(
+                    machines[key],
+                    tuple(row.created_ns for row in rows),
+                    tuple(math.log(row.joules) for row in rows),
+                    tuple(row.inferometer_version for row in rows),
+                )
+                for key, rows in own.items()
+            ]
+        return found
+
+
+@contextmanager
+def fleet_query(engine: Engine, wanted: PointFilter) -> Iterator[FleetQuery]:
+    """Open one transaction for queries. Raises StoreError."""
+    with translate_errors(engine), snapshot_engine(engine).connect() as connection:
+        if connection.dialect.name == "sqlite":  # its own logarithm is an option of the library
+            driver: Any = connection.connection.driver_connection
+            driver.create_function("ln", 1, math.log, deterministic=True)
+        else:
+            connection.execute(text(f"SET LOCAL work_mem = '{_MEMORY}'"))
+            connection.execute(text("SET LOCAL jit = off"))  # compiling takes longer than the query
+        yield FleetQuery(connection, wanted)
+
+
+def _energy() -> ColumnElement[Any]:
+    """Return the energy of an output token, or of an inference without tokens."""
+    return func.coalesce(_p.joules_per_output_token, _p.joules_per_inference)
+
+
+def _moments(column: ColumnElement[Any], name: str) -> list[ColumnElement[Any]]:
+    """Return count, sum and sum of squares of a column."""
+    return [
+        func.count(column).label(f"{name}_n"),
+        func.sum(column).label(f"{name}_s"),
+        func.sum(column * column).label(f"{name}_q"),
+    ]
+
+
+def _cost_group(row: Mapping[str, Any] | RowMapping, dimensions: int) -> CostGroup:
+    shared = ("work", "workload", "model", "precision", "point", "boundary", "energy_source", "currency", "cost_basis")
+    return CostGroup(
+        **{name: row[name] for name in shared},
+        values=tuple(row[f"dimension_{at}"] for at in range(dimensions)),
+        per_token=bool(row["per_token"]),
+        hosts=int(row["hosts"]),
+        profiles=int(row["profiles"]),
+        cost=_host_mean(row, "cost"),
+        joules=_host_mean(row, "joules"),
+    )
+
+
+def _host_mean(row: Mapping[str, Any] | RowMapping, name: str) -> HostMean | None:
+    count = row[f"{name}_n"]
+    if not count:
+        return None
+    mean = row[f"{name}_s"] / count
+    return HostMean(count, mean, _variance(row[f"{name}_q"], mean, count) if count > 1 else None)
+
+
+def _variance(squares: float, mean: float, count: int) -> float:
+    """Return the sample variance from a sum of squares; rounding does not make it negative."""
+    return max(0.0, squares - count * mean * mean) / (count - 1)
+
+
+def _machine(row: Mapping[str, Any]) -> Machine:
+    own = {name: row[name] for name in _MACHINE if name != "host_name"}
+    return Machine(host_id=row["host_id"], host=row["host_name"], **own)

@@ -1,0 +1,97 @@
+"""The records of queries over many hosts: the extent of a fleet, groups of costs and energies, and series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class FleetSpan(NamedTuple):
+    """The hosts and points of a fleet with their first and last day; `without_energy` are hosts that measure none."""
+
+    hosts: int
+    points: int
+    first: str
+    last: str
+    without_energy: int
+
+
+class HostMean(NamedTuple):
+    """The mean of the means of `hosts` that have a figure, with its sample variance; None for one host."""
+
+    hosts: int
+    mean: float
+    variance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CostGroup:
+    """The machines that did one work, with the same values of the chosen dimensions.
+
+    `cost` is that of a million output tokens, or of a million inferences without `per_token`, `joules` the energy of
+    one; each is over the means of the hosts. None: unknown.
+    """
+
+    work: int
+    workload: str
+    model: str
+    precision: str
+    point: str
+    values: tuple[str, ...]
+    boundary: str
+    energy_source: str
+    currency: str
+    cost_basis: str
+    per_token: bool
+    hosts: int
+    profiles: int
+    cost: HostMean | None
+    joules: HostMean | None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One host as a result names it, and its work: the newest values of one of its points."""
+
+    host_id: str
+    host: str
+    hardware: str
+    site: str
+    rack: str
+    workload: str
+    model: str
+    precision: str
+    engine: str
+    engine_version: str
+    point: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingGroup:
+    """The energies of one host in one setup, and those of its siblings: the other hosts with this setup.
+
+    Energies are natural logarithms of joules per output token, or per inference without tokens. `runs`, `mean` and
+    `variance` are those of the profiles of the host; `siblings`, `siblings_mean` and `siblings_variance` those of the
+    means of the others.
+    """
+
+    machine: Machine
+    runs: int
+    mean: float
+    variance: float
+    siblings: int
+    siblings_mean: float
+    siblings_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySeries:
+    """The energies of one host in one setup over time, as logarithms like those of `SiblingGroup`.
+
+    `versions` are those of Inferometer, one for each profile.
+    """
+
+    machine: Machine
+    times_ns: tuple[int, ...]
+    logs: tuple[float, ...]
+    versions: tuple[str, ...]

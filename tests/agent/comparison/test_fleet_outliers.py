@@ -1,0 +1,89 @@
+"""Machines apart from their siblings: the test, its correction, and its errors over many machines."""
+
+from __future__ import annotations
+
+import math
+import random
+from statistics import fmean, variance
+
+import pytest
+
+from agent.comparison.fleet_outliers import OUTLIER_SHARE, outliers
+from agent.comparison.significance import welch_ratio
+from fleet_points import machine_named
+from store.fleet_records import SiblingGroup
+
+
+def group(host: str, energies: list[float], others: list[float]) -> SiblingGroup:
+    """Return the energies of a host and the means of its siblings, in joules, as a query does."""
+    own, means = ([math.log(each) for each in values] for values in (energies, others))
+    sums = (len(own), fmean(own), variance(own), len(means), fmean(means), variance(means))
+    return SiblingGroup(machine_named(host), *sums)
+
+
+def candidates(fleet: dict[str, list[float]]) -> list[SiblingGroup]:
+    """Return the machines of a fleet that a query returns: those `OUTLIER_SHARE` above their siblings."""
+    means = {host: math.exp(fmean(map(math.log, energies))) for host, energies in fleet.items()}
+    found = []
+    for host, energies in fleet.items():
+        each = group(host, energies, [mean for name, mean in means.items() if name != host])
+        if each.mean - each.siblings_mean >= math.log1p(OUTLIER_SHARE):
+            found.append(each)
+    return found
+
+
+def test_a_machine_that_needs_20_percent_more_is_an_outlier_with_its_interval() -> None:
+    energies, others = [2.39, 2.4, 2.41], [1.98, 1.99, 2.0, 2.01, 2.02]
+    [found] = outliers([group("hot", energies, others)], 6)
+    assert found.place.host == "hot"
+    assert found.ratio.mean == pytest.approx(1.2, rel=1e-3)
+    assert 1.1 < found.ratio.lower < found.ratio.mean < found.ratio.upper < 1.3
+    assert (found.profiles, found.siblings) == (3, 5)
+    expected = welch_ratio(energies, others)
+    assert (found.ratio.mean, found.ratio.lower) == (pytest.approx(expected.ratio), pytest.approx(expected.lower))
+    assert found.p == pytest.approx(min(1.0, 6 * expected.p))
+
+
+def test_a_machine_whose_profiles_scatter_too_much_is_no_outlier() -> None:
+    assert outliers([group("noisy", [1.8, 2.4, 3.2], [1.98, 1.99, 2.0, 2.01])], 5) == ()
+
+
+def test_a_machine_among_siblings_that_scatter_too_much_is_no_outlier() -> None:
+    assert outliers([group("one", [2.6, 2.61, 2.62], [1.0, 2.0, 4.0])], 4) == ()
+
+
+def test_p_is_corrected_for_all_tested_machines() -> None:
+    weak = group("one", [2.3, 2.4, 2.5], [1.98, 2.0, 2.02, 2.04])
+    assert len(outliers([weak], 1)) == 1
+    assert outliers([weak], 1000) == ()
+
+
+def test_the_largest_ratio_is_first() -> None:
+    others = [1.98, 1.99, 2.0, 2.01, 2.02]
+    found = outliers([group("warm", [2.3, 2.31, 2.32], others), group("hot", [3.0, 3.01, 3.02], others)], 7)
+    assert [each.place.host for each in found] == ["hot", "warm"]
+
+
+def test_fleets_without_a_faulty_machine_have_an_outlier_in_less_than_a_twentieth_of_the_cases() -> None:
+    source, false = random.Random(1), 0
+    for _ in range(300):
+        fleet = {
+            f"n{n}": [mean * source.gauss(1, 0.04) for _ in range(3)]
+            for n in range(20)
+            for mean in [source.gauss(2, 0.06)]
+        }
+        false += bool(outliers(candidates(fleet), len(fleet)))
+    assert false <= 15
+
+
+def test_a_faulty_machine_of_a_usual_fleet_is_found() -> None:
+    source, hits = random.Random(2), 0
+    for _ in range(100):
+        fleet = {
+            f"n{n}": [mean * source.gauss(1, 0.01) for _ in range(10)]
+            for n in range(20)
+            for mean in [source.gauss(2, 0.02)]
+        }
+        fleet["n7"] = [each * 1.2 for each in fleet["n7"]]
+        hits += [each.place.host for each in outliers(candidates(fleet), len(fleet))] == ["n7"]
+    assert hits >= 95

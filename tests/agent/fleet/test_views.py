@@ -1,0 +1,96 @@
+"""The views of a fleet: costs, outliers and drift of a fleet with faults, and the notes on what was not tested."""
+
+from __future__ import annotations
+
+from agent.fleet.views import _MOST_SERIES, fleet_view
+from agent.render.fleet_view_text import fleet_view_text
+from fleet_points import fleet, machine, point
+from store.fleet_filter import PointFilter
+from store.points_in_memory import points_in_memory
+
+CALIBRATION = "the calibration of each machine's sensors is unknown and in no interval: confirm with a meter"
+
+
+def view_of(points, group_by=("hardware", "site"), **wanted):
+    with points_in_memory(points) as engine:
+        return fleet_view(engine, PointFilter(**wanted), "here", group_by)
+
+
+def faulty():
+    """Ten machines, of which one needs 25 % more energy than the others, and one 12 % more since the ninth day."""
+    hot = [2.5, 2.51, 2.49, 2.5, 2.52, 2.48, 2.5, 2.51, 2.49, 2.5, 2.5, 2.5]
+    drifted = [2.0, 2.01, 1.99, 2.0, 2.0, 2.01, 1.99, 2.0, 2.24, 2.25, 2.23, 2.24]
+    return [*fleet(8, 12), *machine("hot", hot), *machine("drifted", drifted, rack="r9")]
+
+
+def test_a_faulty_fleet_has_its_outlier_and_its_drift():
+    view = view_of(faulty())
+    assert (view.hosts, view.points, view.first, view.last) == (10, 120, "2026-01-01", "2026-01-12")
+    [work] = view.costs
+    assert (work.model, work.unit, work.machines[0].hosts) == ("llama-3-8b", "output token", 10)
+    assert [each.place.host for each in view.outliers] == ["hot"]
+    assert [(each.place.host, each.place.rack, each.since[:10]) for each in view.drift] == [
+        ("drifted", "r9", "2026-01-09")
+    ]
+    assert (view.outliers_tested, view.drift_tested) == (10, 10)
+    assert view.notes == (CALIBRATION,)
+
+
+def test_a_healthy_fleet_has_neither():
+    view = view_of(fleet(10, 12))
+    assert (view.outliers, view.drift, view.notes) == ((), (), ())
+    text = fleet_view_text(view, 80)
+    assert "No machine needs more energy than its siblings, in 10 tests" in text
+    assert "No machine's energy changed, in 10 tests" in text
+
+
+def test_a_filter_restricts_all_views():
+    view = view_of(faulty(), values=(("host", "drifted"),))
+    assert (view.hosts, view.outliers_tested, view.drift_tested) == (1, 0, 1)
+    assert [each.place.host for each in view.drift] == ["drifted"]
+
+
+def test_notes_state_what_was_not_tested_and_why():
+    without_cost = {"cost_per_million_output_tokens": None, "cost_per_million_inferences": None}
+    points = [
+        point("a", energy_source="estimated", **without_cost),
+        point("b", boundary="components", joules=None, **without_cost),
+    ]
+    notes = view_of(points).notes
+    assert [note.split(":")[0] for note in notes] == [
+        "hosts without energy",
+        "the profiles have no prices, so there are no costs",
+        "the energies have several boundaries, which are in rows of their own",
+        "machines with estimated energy are neither outliers nor drift",
+        "no machine was tested against siblings",
+        "no machine was tested for drift",
+    ]
+
+
+def test_a_note_states_how_many_series_were_searched():
+    many = fleet(_MOST_SERIES + 1, 6)
+    view = view_of(many)
+    assert view.drift_tested == _MOST_SERIES + 1
+    assert any(note.startswith("drift was searched in the 1,000 of 1,001 series") for note in view.notes)
+
+
+def test_the_text_has_every_table_within_the_width():
+    text = fleet_view_text(view_of([*faulty(), *fleet(3, 2, currency="USD", setup=12, work=2)]), 100)
+    lines = text.splitlines()
+    assert lines[0].startswith("10 hosts, 126 points of profiles, 2026-01-01 to 2026-01-12: here")
+    assert "llama-3-8b fp16 rate=8, by output token" in lines
+    assert "Machines that need 10 % more energy than their siblings" in lines
+    assert "Machines whose energy changed" in lines
+    assert any(line.startswith("- the calibration") for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_text_cuts_long_tables_and_states_how_much():
+    points = [point(f"n{n:03d}", work=n // 30) for n in range(90)]
+    text = fleet_view_text(view_of(points, ("host",)), 100)
+    assert sum(line.startswith("n0") for line in text.splitlines()) == 40
+    assert "50 more rows: --json prints them" in text
+
+
+def test_a_fleet_without_points_is_one_sentence():
+    assert fleet_view_text(view_of([]), 80) == "here: no points of profiles with these properties"

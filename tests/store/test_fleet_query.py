@@ -1,0 +1,153 @@
+"""Groups of points over many hosts, in SQLite; tests/store/postgresql has the same in PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_points import DAY_NS, EPYC, START_NS, XEON, fleet, machine, point
+from fleet_queries import assert_queries
+from store.fleet_filter import DIMENSIONS, FILTERS, PointFilter
+from store.fleet_query import fleet_query
+from store.points_in_memory import points_in_memory
+
+ALL = PointFilter()
+
+
+def test_the_queries_of_a_fleet_have_the_values_of_its_points():
+    with points_in_memory(fleet(6, 8)) as engine:
+        assert_queries(engine)
+
+
+def test_a_fleet_without_points_has_no_hosts():
+    with points_in_memory([]) as engine, fleet_query(engine, ALL) as query:
+        assert query.span() == (0, 0, "", "", 0)
+        assert query.costs(("hardware",)) == []
+        assert (query.siblings(0.1), query.series(6, 10)) == ([], [])
+        assert query.tested == {"siblings": 0, "series": 0}
+
+
+def test_the_extent_counts_hosts_without_energy():
+    points = [point("a"), point("a", 3), point("b", 1, joules=None), point("b", 2, joules=None)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        assert query.span() == (2, 4, "2026-01-01", "2026-01-04", 1)
+
+
+def test_a_filter_chooses_points_by_time_and_by_each_property():
+    other = {
+        "hardware": XEON,
+        "engine": "ollama",
+        "site": "fra",
+        "rack": "r2",
+        "owner": "ads",
+        "workload": "transformer",
+        "model": "m",
+        "precision": "int8",
+        "point": "rate=1",
+        "currency": "USD",
+    }
+    points = [point("a"), point("b", 9, **other)]
+    with points_in_memory(points) as engine:
+
+        def hosts(**choice):
+            with fleet_query(engine, PointFilter(**choice)) as query:
+                return query.span().hosts, query.span().first
+
+        assert hosts() == (2, "2026-01-01")
+        assert hosts(since_ns=START_NS + 9 * DAY_NS) == (1, "2026-01-10")
+        assert hosts(since_ns=START_NS + 9 * DAY_NS + 1) == (0, "")
+        values = {**other, "host": "b"}
+        assert set(FILTERS) == set(values)
+        for name, value in values.items():
+            assert hosts(values=((name, value),)) == (1, "2026-01-10"), name
+        assert hosts(values=(("site", "fra"), ("host", "a"))) == (0, "")
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_costs_are_grouped_by_each_property(name):
+    facts = {"hardware": XEON, "engine": "ollama", "site": "fra", "rack": "r2", "owner": "ads"}
+    number = {"day": 1, "month": 31}.get(name, 0)
+    points = [point("a"), point("b" if name == "host" else "a", number, **{name: facts[name]} if name in facts else {})]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        found = query.costs((name,))
+    values = {each.values[0] for each in found}
+    first, second = points[0], points[1]
+    expected = {
+        "host": {"a", "b"},
+        "day": {first.date, second.date},
+        "month": {first.date[:7], second.date[:7]},
+        **{each: {getattr(first, each), value} for each, value in facts.items()},
+    }
+    assert values == expected[name]
+    assert len(values) == 2
+
+
+def test_other_works_boundaries_sources_currencies_and_bases_are_groups_of_their_own():
+    changes = [
+        {},
+        {"work": 2, "setup": 12},
+        {"boundary": "components"},
+        {"energy_source": "estimated"},
+        {"currency": "USD"},
+        {"cost_basis": "usage"},
+    ]
+    points = [point(f"h{at}", **change) for at, change in enumerate(changes)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        assert [each.hosts for each in query.costs(("hardware",))] == [1] * len(changes)
+
+
+def test_a_cost_is_the_mean_of_the_means_of_hosts():
+    points = [*machine("a", [2.0, 2.2, 2.4]), *machine("b", [4.0]), point("c", valid=False), point("d", joules=None)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+    assert (group.values, group.hosts, group.profiles, group.per_token) == ((EPYC,), 3, 5, True)
+    assert group.cost == (2, pytest.approx(1.55), pytest.approx(0.45**2 * 2))
+    assert group.joules == (2, pytest.approx(3.1), pytest.approx(0.9**2 * 2))
+
+
+def test_work_without_tokens_has_the_cost_of_inferences():
+    none = {"joules_per_output_token": None, "output_tokens_per_second": None, "cost_per_million_output_tokens": None}
+    with points_in_memory([point("a", **none)]) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+    assert (group.per_token, group.cost, group.joules) == (False, (1, 100.0, None), (1, 200.0, None))
+
+
+def test_only_machines_with_three_profiles_and_three_siblings_are_tested():
+    base = [each for host in "abc" for each in machine(host, [2.0, 2.01, 2.02])]
+    with points_in_memory(base) as engine, fleet_query(engine, ALL) as query:
+        assert query.siblings(0.1) == []
+        assert query.tested["siblings"] == 0
+    with points_in_memory([*base, *machine("d", [3.0, 3.0])]) as engine, fleet_query(engine, ALL) as query:
+        assert query.siblings(0.1) == []
+        assert query.tested["siblings"] == 3
+    with points_in_memory([*base, *machine("d", [3.0, 3.0, 3.1])]) as engine, fleet_query(engine, ALL) as query:
+        [found] = query.siblings(0.1)
+        assert query.tested["siblings"] == 4
+    assert (found.machine.host, found.runs, found.siblings) == ("d", 3, 3)
+
+
+def test_estimated_and_invalid_energies_have_no_siblings_and_no_series():
+    points = fleet(6, 8)
+    unfit = [*fleet(6, 8, energy_source="estimated", setup=12), *fleet(6, 8, valid=False, setup=13)]
+    with points_in_memory([*points, *unfit]) as engine, fleet_query(engine, ALL) as query:
+        query.siblings(0.0)
+        assert len(query.series(6, 100)) == 6
+        assert query.tested == {"siblings": 6, "series": 6}
+
+
+def test_series_are_those_of_the_largest_change_in_the_order_of_time():
+    flat, rising = machine("flat", [2.0, 2.0, 2.1, 2.0, 2.0, 2.0]), machine("rising", [2, 2.1, 2.2, 2.3, 2.4, 2.5])
+    short = machine("short", [2, 3, 4, 5, 6])
+    mixed = [*reversed(rising), *flat, *short]
+    with points_in_memory(mixed) as engine, fleet_query(engine, ALL) as query:
+        [found] = query.series(6, 1)
+        assert query.tested["series"] == 2
+    assert found.machine.host == "rising"
+    assert found.times_ns == tuple(each.created_ns for each in rising)
+    assert found.logs == tuple(sorted(found.logs))
+    assert found.versions == ("0.1.0",) * 6
+
+
+def test_profiles_of_one_moment_have_a_series_without_a_straight_line():
+    with points_in_memory([point("a", joules=2.0 + n) for n in range(6)]) as engine, fleet_query(engine, ALL) as query:
+        assert query.series(6, 10) == []
+        assert query.tested["series"] == 1
