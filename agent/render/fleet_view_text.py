@@ -24,8 +24,8 @@ def fleet_view_text(view: FleetView, width: int) -> str:
         [
             wrapped(extent(view), width, 2),
             *_texts(cost_tables(view), width),
-            *_section(outlier_table(view), no_outliers(view), width),
-            *_section(drift_table(view), no_drift(view), width),
+            *_section(outlier_table(view), no_outliers(view) if view.outliers_tested else "", width),
+            *_section(drift_table(view), no_drift(view) if view.drift_tested else "", width),
             "\n".join(wrapped(f"- {note}", width, 2) for note in view.notes),
         ]
     ).rstrip()
@@ -53,7 +53,7 @@ def _count(tests: int) -> str:
 
 
 def _section(table: FleetTable, none: str, width: int) -> list[str]:
-    return _texts([table], width) if table.rows else [wrapped(none, width, 2)]
+    return _texts([table], width) if table.rows else [wrapped(none, width, 2)] if none else []
 
 
 def _texts(tables: Sequence[FleetTable], width: int) -> list[str]:
