@@ -217,6 +217,8 @@ class Reader:
         rows = self._sound(query, table)
         names = ("id", "run_id", "created_ns", "workload", "document", "tag")
         of_imports = select(runs.c.id).join(recordings).where(recordings.c.program == IMPORTER)
+        if len(rows) == 1:  # of one profile, all others need not be read
+            of_imports = of_imports.where(runs.c.id == rows[0]["run_id"])
         with self._snapshot() as (connection, _):
             imported = set(connection.execute(of_imports).scalars())
         return tuple(Profile(**{each: row[each] for each in names}, imported=row["run_id"] in imported) for row in rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.options import JSON_HELP, configuration, fail
-from agent.cli.stored_profiles import stored_profiles
+from agent.cli.stored_profiles import reading
 from agent.cli.usage import ClickException, format_usage_error
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, printable_line, terminal_width
 
@@ -79,10 +79,13 @@ def documents_of(context: typer.Context, uids: Collection[str]) -> dict[str, dic
     from agent.profiling.document.versions import ProfileError, parse
 
     found: dict[str, dict[str, Any]] = {}
-    for profile in stored_profiles(context):
-        if profile.id in uids:
-            with suppress(ProfileError):
-                found[profile.id] = parse(profile.document)
+    with reading(context) as reader:
+        if reader is None:
+            return found
+        for uid in uids:
+            if profile := reader.profile(uid):
+                with suppress(ProfileError):
+                    found[uid] = parse(profile.document)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agent.cli.options import check_output_path, fail, writing
-from agent.cli.stored_profiles import stored_profiles
+from agent.cli.stored_profiles import reading
 from agent.runtime.console import ExitCode, print_err, printable_line
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ def alone(config: Config, profile_id: str | None) -> Iterator[None]:
 
 def stored_result(context: typer.Context, profile_id: str | None, points: int) -> RunResult | None:
     """Return the result of the complete profile of `points` that is stored under an id, None if there is none."""
-    found = None
-    if profile_id is not None:
-        found = next((each for each in stored_profiles(context) if each.id == profile_id), None)
+    if profile_id is None:
+        return None
+    with reading(context) as reader:
+        found = reader.profile(profile_id) if reader else None
     if found is None:
         return None
     from agent.profiling.document.versions import ProfileError, parse
