@@ -12,7 +12,7 @@ TEST_JOBS ?= $(shell echo $$(( 5 * $$(nproc) / 2 )))
 COVERAGE ?=
 # Seconds between two signs of life of a long step.
 TICK_SECONDS ?= 10
-BENCH ?= accuracy deriving time_to_answer live overhead timing storage interference startup gpu_counter harmless client repricing mix report
+BENCH ?= accuracy deriving time_to_answer live overhead timing storage interference startup gpu_counter harmless client repricing mix report fleet
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 # The modules that make numbers.
@@ -102,7 +102,7 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
-	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report --extra parquet --extra meters --extra scpi --extra tpu --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report --extra parquet --extra duckdb --extra meters --extra scpi --extra tpu --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra report -c profile.txt ../pyproject.toml -o wheelhouse.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \

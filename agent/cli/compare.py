@@ -11,6 +11,7 @@ from agent.cli.fleet_views import (
     Fleet,
     FleetOptions,
     GroupBy,
+    PasswordFile,
     Since,
     Where,
     fleet_view_of,
@@ -44,7 +45,7 @@ def compare(
         typer.Argument(
             metavar="PROFILE...",
             help=f"Two or more profiles, or groups of them joined by commas (a,b,c): of each profile, {SOURCE_HELP} "
-            "None with --fleet.",
+            "With --fleet, the place of its profiles.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +95,7 @@ def compare(
     group_by: GroupBy = None,
     since: Since = None,
     where: Where = None,
+    password_file: PasswordFile = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Compare profiles: devices, engines, precisions or dates side by side.
@@ -104,8 +106,8 @@ def compare(
     than 5 % are refused. docs/comparing.md explains the rules.
 
     With --fleet the machines of a fleet are compared: their costs by hardware, engine, site and month, machines that
-    need 10 % more energy than their siblings, and machines whose energy changed. They are those of all profiles in the
-    store, the imported ones included. docs/fleet-views.md explains the tests.
+    need 10 % more energy than their siblings, and machines whose energy changed. PROFILE is then a URL of PostgreSQL or
+    a directory of bundles, by default the store. docs/fleet-views.md explains the tests.
 
     Example: inferometer compare fp32-1 fp32-2 fp32-3 int8-1 int8-2 int8-3 --tariff tariff.toml
 
@@ -117,9 +119,9 @@ def compare(
 
     Example: inferometer compare fp32 int8 --accuracy fp32-results.json --accuracy int8-results.json
 
-    Example: inferometer compare --fleet --since 90d --where site=ams1
+    Example: inferometer compare --fleet postgresql://reader@db.example.org/fleet --since 90d --where site=ams1
     """
-    options = FleetOptions(group_by, since, where)
+    options = FleetOptions(group_by, since, where, password_file)
     if fleet:
         others: dict[str, object] = {
             "--by": by,

@@ -11,6 +11,7 @@ import typer
 
 from agent.cli.arguments import SHARED
 from agent.cli.fleet_database import init, own_id, sql
+from agent.cli.fleet_query import query
 from agent.cli.options import JSON_HELP, configuration, fail, option_value
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
@@ -150,6 +151,7 @@ def status(
 app.command(epilog=SHARED)(init)
 app.command(epilog=SHARED)(sql)
 app.command("id", epilog=SHARED)(own_id)
+app.command(epilog=SHARED)(query)
 
 
 @contextmanager

@@ -1,20 +1,26 @@
-"""The views of a fleet for `inferometer compare` and `inferometer report`: their options."""
+"""The views of a fleet for `inferometer compare` and `inferometer report`: their options, and the place of profiles."""
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import fail, option_value
-from agent.runtime.console import ExitCode
+from agent.cli.options import configuration, fail, option_value
+from agent.runtime.console import ExitCode, print_err, printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Engine
 
     from agent.comparison.fleet_records import FleetView
+    from agent.fleet.place import Refused
+    from agent.fleet.target import Target
 
 Fleet = Annotated[bool, typer.Option("--fleet", help="Compare the machines of a fleet instead of single profiles.")]
 GroupBy = Annotated[
@@ -37,6 +43,10 @@ Where = Annotated[
         "point or currency; may be given repeatedly.",
     ),
 ]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File with the password of the fleet's database, with mode 0600."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +56,12 @@ class FleetOptions:
     group_by: str | None
     since: str | None
     where: list[str] | None
+    password_file: Path | None
 
     def refuse_without_fleet(self) -> None:
         """End the command if one of them is given, as the command compares single profiles."""
-        for name, value in {"--group-by": self.group_by, "--since": self.since, "--where": self.where}.items():
+        given = {"--group-by": self.group_by, "--since": self.since, "--where": self.where}
+        for name, value in {**given, "--password-file": self.password_file}.items():
             if value:
                 fail(f"{name} is an option of a fleet: give --fleet too", ExitCode.USAGE)
 
@@ -63,22 +75,82 @@ def refuse_with_fleet(given: Mapping[str, object]) -> None:
             )
 
 
-def fleet_view_of(context: typer.Context, names: Sequence[str], options: FleetOptions) -> FleetView:
-    """Return the views of all profiles in the store; `names` of single ones end the command."""
-    from agent.cli.stored_profiles import database_path
-    from agent.cli.stores import opened
+def fleet_view_of(context: typer.Context, places: Sequence[str], options: FleetOptions) -> FleetView:
+    """Return the views of the profiles at a place: a database or a directory of bundles.
+
+    The default is the place of the configuration, else the store.
+    """
     from agent.fleet.views import GROUP_BY, fleet_view
     from agent.render.quantities import moment_ns
+    from store.errors import StoreError
     from store.fleet_filter import PointFilter
 
-    if names:
-        fail("--fleet compares all profiles of the store: name none; --database names another store", ExitCode.USAGE)
+    if len(places) > 1:
+        fail(f"a fleet has one place, and {len(places)} are given: name one", ExitCode.USAGE)
     group_by = option_value("--group-by", options.group_by, _dimensions) if options.group_by else GROUP_BY
     values = tuple(option_value("--where", each, _condition) for each in options.where or ())
     now_ns = time.time_ns()
     since_ns = option_value("--since", options.since, lambda text: moment_ns(text, now_ns)) if options.since else 0
-    with opened(context) as engine:
-        return fleet_view(engine, PointFilter(since_ns, values), database_path(context), group_by)
+    with _points_at(context, places[0] if places else None, options.password_file) as (name, engine):
+        try:
+            return fleet_view(engine, PointFilter(since_ns, values), name, group_by)
+        except StoreError as error:
+            fail(str(error))
+
+
+@contextmanager
+def _points_at(context: typer.Context, place: str | None, password_file: Path | None) -> Iterator[tuple[str, Engine]]:
+    """Open the points at a place; yield its name, without a password, and the database that has them."""
+    from agent.cli.stored_profiles import database_path
+    from agent.cli.stores import opened
+    from agent.fleet.errors import FleetError
+    from agent.fleet.target import target_of
+    from store.errors import StoreError
+
+    fleet = configuration(context).fleet
+    if place is None:
+        place, password_file = fleet.to, password_file or (Path(fleet.password_file) if fleet.password_file else None)
+    if not place:
+        with opened(context) as engine:
+            yield database_path(context), engine
+        return
+    try:
+        target = target_of(place, password_file)
+    except (FleetError, StoreError) as error:
+        fail(str(error), ExitCode.USAGE)
+    try:
+        with points_of_target(target) as engine:
+            yield str(target), engine
+    except (FleetError, StoreError) as error:
+        fail(str(error))
+
+
+@contextmanager
+def points_of_target(target: Target) -> Iterator[Engine]:
+    """Open the database of a fleet, or read the bundles of its directory. Raises FleetError and StoreError."""
+    from agent.fleet.bundle_points import points_of_bundles
+    from agent.fleet.opening import opened_place
+    from agent.fleet.retry import Retry
+    from store.points_in_memory import points_in_memory
+
+    retry = Retry(print_err)
+    if target.folder is None:
+        engine = retry(target.engine)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+        return
+    with (
+        opened_place(target, retry) as place,
+        points_in_memory(points_of_bundles(place.bundles(0, ()), warn)) as engine,
+    ):
+        yield engine
+
+
+def warn(refused: Refused) -> None:
+    """Warn of a file that is left out."""
+    print_err(f"warning: {printable_line(refused.name)}: {printable_line(refused.reason)}; it is left out")
 
 
 def _dimensions(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from agent.cli.fleet_views import (
     Fleet,
     FleetOptions,
     GroupBy,
+    PasswordFile,
     Since,
     Where,
     fleet_view_of,
@@ -68,6 +69,7 @@ def report(
     group_by: GroupBy = None,
     since: Since = None,
     where: Where = None,
+    password_file: PasswordFile = None,
     as_json: Annotated[bool, typer.Option("--json", help=f"{JSON_HELP} With -o it names the file.")] = False,
 ) -> None:
     """Write profiles as one page that explains them.
@@ -77,7 +79,8 @@ def report(
     the origin of each number, and all figures. `md` fits a ticket, `csv` a spreadsheet, `json` a program. HTML needs
     the extra `report`.
 
-    With --fleet the report has the machines of all profiles in the store, as `inferometer compare --fleet` has them.
+    With --fleet the report has the machines of a fleet as `inferometer compare --fleet` compares them; the argument is
+    then the place of its profiles, by default the store.
 
     Example: inferometer report latest -o report.html
 
@@ -85,9 +88,9 @@ def report(
 
     Example: inferometer report latest --format md
 
-    Example: inferometer report --fleet -o fleet.html
+    Example: inferometer report --fleet /mnt/profiles -o fleet.html
     """
-    options = FleetOptions(group_by, since, where)
+    options = FleetOptions(group_by, since, where, password_file)
     if fleet:
         refuse_with_fleet({"--tariff": tariff, "--site": site})
     else:

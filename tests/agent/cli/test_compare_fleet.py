@@ -1,4 +1,4 @@
-"""`compare --fleet` and `report --fleet`: all profiles of the store, and their refusals."""
+"""`compare --fleet`, `report --fleet` and `fleet query`: over the store, a directory of bundles, and their refusals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from agent.bundles.writing import bundle_bytes
 from agent.profiling.document.codec import to_json
 from command import call
 from compared_documents import profile
@@ -42,6 +43,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("bundles")
+    for document in documents():
+        plain = msgspec.to_builtins(document)
+        (found / f"{document.id}.zip").write_bytes(bundle_bytes(plain, None, None))
+    (found / "half.zip").write_bytes(b"PK half of a bundle")
+    return found
+
+
 def shown(done: Any) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -66,6 +77,17 @@ def test_the_store_is_compared(store: Path) -> None:
     assert "Machines that need 10 % more energy than their siblings" in text.stdout
 
 
+def test_a_directory_of_bundles_is_compared_like_the_store_and_a_damaged_one_is_left_out(
+    store: Path, folder: Path, tmp_path: Path
+) -> None:
+    done = call(tmp_path, "compare", "--fleet", folder, "--json")
+    found, stored = shown(done), shown(call(store, "compare", "--fleet", "--json"))
+    assert_view(found)
+    assert found["outliers"] == stored["outliers"]
+    assert "half.zip" in done.stderr
+    assert "it is left out" in done.stderr
+
+
 def test_a_filter_and_a_group_restrict_the_view(store: Path) -> None:
     words = ["compare", "--fleet", "--where", "site=ams", "--where", "point=batch=1", "--group-by", "host", "--json"]
     found = shown(call(store, *words))
@@ -86,7 +108,8 @@ def test_a_filter_and_a_group_restrict_the_view(store: Path) -> None:
         (["--where", "site"], "--where: 'site' is not NAME=VALUE"),
         (["--where", "watts=1"], "--where: 'watts=1' is not NAME=VALUE"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time"),
-        (["latest"], "--fleet compares all profiles of the store: name none"),
+        (["one", "two"], "a fleet has one place, and 2 are given"),
+        (["ftp://elsewhere"], "is not a place of profiles"),
     ],
 )
 def test_a_wrong_option_is_refused(store: Path, words: list[str], message: str) -> None:
@@ -120,3 +143,18 @@ def test_markdown_csv_and_json_of_a_fleet(store: Path) -> None:
     assert {row["site"] for row in rows} == {"ams", "fra"}
     assert float(rows[0]["cost_lower"]) < float(rows[0]["cost"]) < float(rows[0]["cost_upper"])
     assert_view(shown(call(store, "report", "--fleet", "--format", "json")))
+
+
+def test_a_query_over_bundles_prints_a_table_or_json(folder: Path, tmp_path: Path) -> None:
+    sql = "SELECT site, count(DISTINCT host_id) AS hosts FROM points GROUP BY site ORDER BY site"
+    done = call(tmp_path, "fleet", "query", sql, "--from", folder, "--json")
+    assert shown(done) == [{"site": "ams", "hosts": 3}, {"site": "fra", "hosts": 1}]
+    assert "half.zip" in done.stderr
+    text = call(tmp_path, "fleet", "query", sql, "--from", folder).stdout
+    assert text.splitlines()[0].split() == ["site", "hosts"]
+    wrong = call(tmp_path, "fleet", "query", "SELECT nothing FROM points", "--from", folder)
+    assert wrong.returncode == 2
+    assert "\nerror: SQL: Binder Error: " in wrong.stderr
+    missing = call(tmp_path, "fleet", "query", sql, "--from", tmp_path / "missing")
+    assert missing.returncode == 1
+    assert "this is not a directory" in missing.stderr

@@ -1,0 +1,61 @@
+"""`inferometer fleet query`: SQL over the profiles in a directory of bundles, by DuckDB."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli.options import JSON_HELP, fail
+from agent.runtime.console import ExitCode, print_json, print_out, terminal_width
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="Query of DuckDB; the table is `points`.")],
+    folder: Annotated[
+        Path, typer.Option("--from", metavar="DIRECTORY", help="Directory of bundles, such as a shared mount.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Query the profiles in a directory of bundles.
+
+    The table `points` has a row for each point of a profile; docs/store.md has its columns. `COPY points TO 'FILE'`
+    writes Parquet or CSV for other programs. The extra `duckdb` has the engine. In a database of a fleet, query the
+    table profile_points with psql.
+
+    Example: inferometer fleet query "SELECT site, count(DISTINCT host_id) FROM points GROUP BY site" --from /mnt/fleet
+    """
+    from agent.cli.fleet_views import warn
+    from agent.fleet.bundle_points import points_of_bundles
+    from agent.fleet.directory import DirectoryPlace
+    from agent.fleet.duckdb_points import answer, points_table
+    from agent.fleet.errors import FleetError
+    from agent.render.tables import table
+
+    try:
+        connection = points_table(points_of_bundles(DirectoryPlace(folder).bundles(0, ()), warn))
+    except ImportError as error:
+        fail(f"queries need the extra `duckdb` ({error}): pip install 'inferometer[duckdb]'", ExitCode.USAGE)
+    except FleetError as error:
+        fail(str(error))
+    try:
+        columns, rows = answer(connection, sql)
+    except ValueError as error:
+        fail(f"SQL: {error}", ExitCode.USAGE)
+    finally:
+        connection.close()
+    if as_json:
+        print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+    else:
+        print_out(
+            table(columns, [["-" if cell is None else str(cell) for cell in row] for row in rows], terminal_width())
+        )
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell as JSON has it; dates and decimals are texts, an infinite number is null."""
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    return cell if cell is None or isinstance(cell, bool | int | float | str) else str(cell)

@@ -1,0 +1,63 @@
+"""The points of profiles as a table of DuckDB, for the queries of an analyst."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Boolean, Double, Integer
+
+from store.profile_point import PROFILE_POINT_COLUMNS
+from store.schema import profile_points
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from store.profile_point import ProfilePoint
+
+TABLE = "points"
+_ROWS_AT_ONCE = 10_000
+_NO_NETWORK = {"autoinstall_known_extensions": "false"}
+
+
+def points_table(points: Iterable[ProfilePoint]) -> Any:
+    """Return a connection to a database in memory with the table `points`.
+
+    Its columns are those of `profile_points` in docs/store.md. Raises ImportError without the extra `duckdb`.
+    """
+    import duckdb  # noqa: PLC0415  an extra
+    import pyarrow as pa  # noqa: PLC0415  same
+
+    schema = pa.schema([pa.field(name, _type(name)) for name in PROFILE_POINT_COLUMNS])
+    connection = duckdb.connect(":memory:", config=_NO_NETWORK)
+    connection.register("rows", schema.empty_table())
+    connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM rows")  # noqa: S608  our own names
+    waiting = iter(points)
+    while batch := list(islice(waiting, _ROWS_AT_ONCE)):
+        connection.register("rows", pa.Table.from_pylist([asdict(each) for each in batch], schema=schema))
+        connection.execute(f"INSERT INTO {TABLE} SELECT * FROM rows")  # noqa: S608  our own names
+    connection.unregister("rows")
+    return connection
+
+
+def answer(connection: Any, sql: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    """Return the columns and the rows of a query. Raises ValueError with the message of DuckDB."""
+    import duckdb  # noqa: PLC0415  an extra
+
+    try:
+        found = connection.execute(sql)
+        return [column[0] for column in found.description or ()], found.fetchall()
+    except duckdb.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _type(name: str) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  an extra
+
+    kind = profile_points.c[name].type
+    if isinstance(kind, Boolean):
+        return pa.bool_()
+    if isinstance(kind, BigInteger | Integer):
+        return pa.int64()
+    return pa.float64() if isinstance(kind, Double) else pa.string()
