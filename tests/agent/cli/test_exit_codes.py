@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = (ROOT / "docs/exit-codes.md").read_text(encoding="utf-8")
-WITHOUT_JSON = {"config init", "daemon", "service install", "service uninstall", "tariff init"}
+WITHOUT_JSON = {
+    *("campaign facts", "campaign init", "config init", "daemon", "fleet sql", "service install", "service uninstall"),
+    "tariff init",
+}
 """Commands without a report: they write a file, run until they are stopped, or print each file they write."""
 ABSURD = ("0", "-1", "nan", "inf", "-inf", "1e308", "1e400", "9" * 400, "9" * 5000, "", "x", "\x1b[31m", "½", "0x10")
 NEEDED = {
