@@ -102,7 +102,7 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
-	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report --extra parquet --extra duckdb --extra meters --extra scpi --extra tpu --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report --extra parquet --extra duckdb --extra meters --extra scpi --extra tpu --extra web --extra otlp --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra report -c profile.txt ../pyproject.toml -o wheelhouse.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \

@@ -30,8 +30,8 @@ MOVED = {
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors meters cost offers comparing "
-    "configuration service metrics production-traffic other-hardware sharing fleet fleet-views campaigns privacy "
-    "security exit-codes",
+    "configuration service metrics fleet-metrics production-traffic other-hardware sharing fleet fleet-views campaigns "
+    "privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies crosscheck wall-factor sensor-faults nvidia-h200 "
     "benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",

@@ -114,7 +114,7 @@ class Daemon:
 
     def metric(self, name: str, **labels: str) -> float | None:
         """Return the one sample of this name and these labels, None if it is not exported."""
-        status, text = self.ask("/metrics")
+        status, text = self.ask("/metrics/all")
         assert status == 200
         found = [
             sample.value

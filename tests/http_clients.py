@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from agent.api.endpoint import Endpoint, serve
 from agent.api.metrics import Exporter
-from agent.api.server import DEFAULTS, Limits
+from agent.api.server import DEFAULTS
 from agent.sampling.probe_reader import ProbeHealth
 from probes.model import Channel, Device, Kind
 from store.records import Layout, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from agent.api.connection import Limits
 
 NOW = 1_700_000_000_000_000_000
 POWER = Channel(Device("GPU-1", Kind.GPU), "board", "power_watts")

@@ -15,6 +15,7 @@ from amd_cards import MI350X, RADEON, instinct, pci_card, ppt
 from fake_nvml import A100, A100_MIG, GB200, H100, Gpu
 from probes.model import Channel, Device, Kind, Roots
 from probes.registry import discover
+from store.records import Layout
 from trees import FIXTURES, hwmon_chip, powercap_zone, write
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.energy.counted_sensors import Boundary
+    from probes.registry import Discovery
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,7 +56,16 @@ class Topology:
         return self.name
 
     def channels(self, folder: Path) -> tuple[Channel, ...]:
-        """Build the machine in an empty folder and return the result of its discovery."""
+        """Build the machine in an empty folder and return the channels that its discovery finds."""
+        return (*self._discovered(folder).channels, *self.beside)
+
+    def layouts(self, folder: Path) -> tuple[Layout, ...]:
+        """Build the machine in an empty folder and return the layout of each probe that its discovery finds."""
+        probes = [(probe.name, probe.channels) for probe in self._discovered(folder).probes]
+        beside = [("beside", self.beside)] if self.beside else []
+        return tuple(Layout(number, *each) for number, each in enumerate((*probes, *beside), 1))
+
+    def _discovered(self, folder: Path) -> Discovery:
         sysfs, library = folder / "sys", folder / "no-library"
         sysfs.mkdir()
         for tree in self.trees:
@@ -67,7 +78,7 @@ class Topology:
         procfs = FIXTURES / "proc" / self.proc if self.proc else folder / "proc"
         found = discover(Roots(str(sysfs), str(procfs), str(library)))
         found.close()
-        return (*found.channels, *self.beside)
+        return found
 
 
 def _socket(sysfs: Path, number: int, *domains: str) -> None:

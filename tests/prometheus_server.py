@@ -25,14 +25,17 @@ needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason
 
 
 @contextmanager
-def prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
-    """Run a server that scrapes the targets, each an instance name and its address; yield the server's own address."""
+def prometheus(folder: Path, targets: Mapping[str, str], job: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Run a server that scrapes the targets, each an instance name and its address; yield the server's own address.
+
+    `job` has further settings of the scrapes.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = folder / "prometheus.yml"
     static = [{"targets": [target], "labels": {"instance": name}} for name, target in targets.items()]
-    jobs = [{"job_name": "inferometer", "static_configs": static}]
+    jobs = [{"job_name": "inferometer", "static_configs": static, **(job or {})}]
     intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config.write_text(json.dumps({"global": intervals, "rule_files": [str(RULES)], "scrape_configs": jobs}))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]

@@ -38,6 +38,15 @@ OTHER_NAMES = {
     "profile-fields.md": {"inferometer_version"},
     "store.md": {"inferometer_version"},
     "fleet.md": {"inferometer_owner", "inferometer_pushers", "inferometer_readers"},
+    "fleet-metrics.md": {
+        "inferometer_hosts",
+        "inferometer_hosts_up",
+        "inferometer_host_cost",
+        "inferometer_host_energy_joules",
+        "inferometer_serving_cost",
+        "inferometer_serving_energy_joules",
+        "inferometer_serving_output_tokens",
+    },
     "CHANGELOG.md": {
         "inferometer_probe_late_beats_total",
         "inferometer_probe_missed_beats_total",

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from agent.api import sockets
 from agent.api.application import Application
 from agent.api.routes import service_routes, starting_routes
-from agent.api.server import DEFAULTS, Limits, Server
+from agent.api.server import DEFAULTS, Server
 from agent.api.unix_socket import SocketFile, UnixAddress, bind_unix
+from agent.api.web_config import WebConfigError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Collection
 
+    from agent.api.connection import Limits, Security
     from agent.api.metrics import Exporter
+    from agent.api.web_security import WebSecurity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class _Slot:
     def newest(self) -> _Bound | None:
         return self.next or self.now
 
-    def propose(self, bound: _Bound) -> None:
+    def propose(self, bound: _Bound, security: Security | None = None) -> None:
         """Listen on a socket beside the one in use."""
         self.next = bound
-        self._server.listen(bound.listener)
+        self._server.listen(bound.listener, security)
 
     def withdraw(self) -> None:
         """Close the proposed socket."""
@@ -80,6 +83,7 @@ class Endpoint:
         self._tcp = _Slot(self._server)
         self._unix = _Slot(self._server)
         self._wants_unix = False
+        self._web: WebSecurity | None = None
 
     @property
     def address(self) -> str:
@@ -93,21 +97,36 @@ class Endpoint:
         newest = self._unix.newest
         return newest.address if newest else None
 
-    def bind(self, listen: str, unix: UnixAddress | None = None) -> None:
-        """Listen on `listen`, and on `unix` if it is given, unless they are bound already. Raises ListenError."""
-        self._bind_tcp(listen)
+    def bind(self, listen: str, unix: UnixAddress | None = None, web_config: str = "") -> None:
+        """Listen on `listen`, and on `unix` if it is given, unless they are bound already.
+
+        `web_config` is the file with TLS and users of `listen`; the unix socket has its mode instead. A file that is in
+        use reads itself again, so only another one can be refused. Raises ListenError and WebConfigError.
+        """
+        self._bind_tcp(listen, self._security_of(web_config))
         self._bind_unix(unix)
 
-    def _bind_tcp(self, listen: str) -> None:
+    def _security_of(self, web_config: str) -> Security | None:
+        if not web_config:
+            return None
+        if self._web is None or self._web.path != web_config:
+            from agent.api.web_security import WebSecurity  # noqa: PLC0415  ssl takes memory, and most hosts need none
+
+            self._web = WebSecurity(web_config)
+        return self._web
+
+    def _bind_tcp(self, listen: str, security: Security | None) -> None:
         slot = self._tcp
         if slot.next and slot.next.setting == listen:
+            self._server.secure(slot.next.listener, security)
             return
         slot.withdraw()
         now = slot.now
         if now and (listen == now.setting or sockets.listens_on(now.listener, listen)):
+            self._server.secure(now.listener, security)
             return
         listener = sockets.bind(listen, beside=now.listener if now else None)
-        slot.propose(_Bound(listen, listener, sockets.display(listener)))
+        slot.propose(_Bound(listen, listener, sockets.display(listener)), security)
 
     def _bind_unix(self, unix: UnixAddress | None) -> None:
         slot, self._wants_unix = self._unix, unix is not None
@@ -148,12 +167,16 @@ def serve(
     limits: Limits = DEFAULTS,
     hosts: Collection[str] = (),
     unix: UnixAddress | None = None,
+    web_config: str = "",
 ) -> Endpoint:
-    """Return an endpoint that shows `exporter` on `listen` and on a unix socket if one is given. Raises ListenError."""
+    """Return an endpoint that shows `exporter` on `listen` and on a unix socket if one is given.
+
+    Raises ListenError and WebConfigError.
+    """
     endpoint = Endpoint(limits)
     try:
-        endpoint.bind(listen, unix)
-    except sockets.ListenError:
+        endpoint.bind(listen, unix, web_config)
+    except (sockets.ListenError, WebConfigError):
         endpoint.close()
         raise
     endpoint.show(exporter, hosts)

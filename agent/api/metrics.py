@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from agent.api.dcgm import DcgmView
 from agent.api.host_metrics import host_families, uncertainty_family
 from agent.api.series import ExportedProbe, ExportedSeries, exported_series
+from agent.api.series_limit import PREFIX, LimitedCollector, SeriesLimit
 from agent.api.serving_metrics import serving_families
 from agent.api.store_metrics import store_families
 from agent.sampling.probe_reader import overdue_ns
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from probes.model import Channel
     from store.records import Layout, Tick
 
-PREFIX = "inferometer_"
 SERIES_LABELS = ("device", "kind", "domain", "source")
 REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
 ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
@@ -56,7 +56,9 @@ SAMPLED = Metric(
 FAILED = Metric("probe_read_errors", MetricType.COUNTER, "Reads that returned no value at all.")
 REJECTED = Metric("samples_rejected", MetricType.COUNTER, "Readings rejected, by reason.")
 DROPPED = Metric("samples_dropped", MetricType.COUNTER, "Reads of a whole probe dropped before they could be stored.")
-
+LEFT_OUT = Metric(
+    "series_left_out", MetricType.GAUGE, "Series of sensors and probes that /metrics/all has and /metrics leaves out."
+)
 LOST = Metric(
     "energy_lost_seconds", MetricType.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
 )
@@ -83,7 +85,7 @@ class Exporter(Collector):
     value is exported. `host` returns the host's totals, None if there are none; `store` returns the state of the store,
     `serving` that of the measured inference servers. `watts_and_joules` returns the mean power of an energy counter,
     and the energy integrated from a power, by key. `process` adds the CPU time, memory and files of the process.
-    `registry` contains only this exporter.
+    `registry` contains only this exporter, `limited_registry` those of its series that `limit` chooses.
     """
 
     def __init__(
@@ -120,10 +122,13 @@ class Exporter(Collector):
         self._devices = tuple(known_devices(layouts))
         shown = (each.layout.channels[line.position] for each in self._exported for line in each.lines)
         self._dcgm = DcgmView(self._devices, shown, watts_and_joules)
-        self.registry = CollectorRegistry()
+        self.limit = SeriesLimit(self._exported, self._devices)
+        self.registry, self.limited_registry = CollectorRegistry(), CollectorRegistry()
         self.registry.register(self)
+        self.limited_registry.register(LimitedCollector(self, self.limit))
         if process:
-            ProcessCollector(registry=self.registry)
+            for registry in (self.registry, self.limited_registry):
+                ProcessCollector(registry=registry)
 
     def ready(self) -> tuple[bool, str]:
         """Return whether a probe has fresh values and the store works, and a sentence about all that do not."""
@@ -151,7 +156,7 @@ class Exporter(Collector):
         families = chain(
             self._sensor_families(now_ns),
             (self._uncertainties,),
-            self._host_totals(now_ns),
+            self._host_totals(),
             self._info_families(),
             self._probe_families(now_ns),
             self._rejection_families(),
@@ -172,6 +177,17 @@ class Exporter(Collector):
         values = self._values(self._now_ns())
         return self._dcgm.page({channel.key: value for channel, _, value in values})
 
+    def readings(self) -> Iterator[tuple[Channel, float]]:
+        """Yield the channels of /metrics that have a fresh value, with the value; that of a counter is its total."""
+        for channel, _, value in self._values(self._now_ns()):
+            if self.limit.has(channel):
+                yield channel, value
+
+    def host_reading(self) -> HostReading | None:
+        """Return the host's totals, None without a fresh one."""
+        reading = self._host()
+        return reading if reading and self._now_ns() - reading.at_ns <= reading.stale_ns else None
+
     def _sensor_families(self, now_ns: int) -> Iterable[Family]:
         families = {name: _family(metric, SERIES_LABELS) for name, metric in METRICS.items()}
         for _, line, value in self._values(now_ns):
@@ -190,9 +206,9 @@ class Exporter(Collector):
                 value = totals.exported_value(tick, line.position) if totals else tick.values[line.position]
                 yield exported.layout.channels[line.position], line, value
 
-    def _host_totals(self, now_ns: int) -> Iterable[Family]:
-        reading = self._host()
-        return host_families(reading) if reading and now_ns - reading.at_ns <= reading.stale_ns else ()
+    def _host_totals(self) -> Iterable[Family]:
+        reading = self.host_reading()
+        return host_families(reading) if reading else ()
 
     def _info_families(self) -> Iterator[Family]:
         devices = InfoMetricFamily(f"{PREFIX}device", "Attributes of a device; always 1.")
@@ -238,6 +254,9 @@ class Exporter(Collector):
         dropped = _family(DROPPED, ())
         dropped.add_metric((), self._dropped())
         yield dropped
+        left_out = _family(LEFT_OUT, ())
+        left_out.add_metric((), len(self.limit.left_out))
+        yield left_out
 
     def _gap_families(self) -> Iterator[Family]:
         lost = _family(LOST, SERIES_LABELS)

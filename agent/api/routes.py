@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from wsgiref.types import WSGIEnvironment
 
+    from prometheus_client import CollectorRegistry
+
     from agent.api.application import View
     from agent.api.metrics import Exporter
 
@@ -55,6 +57,14 @@ def _weight(given: str) -> float:
 
 
 def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
+    return _exposition(exporter.limited_registry, environ)
+
+
+def _all_metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
+    return _exposition(exporter.registry, environ)
+
+
+def _exposition(registry: CollectorRegistry, environ: WSGIEnvironment) -> Response:
     """Answer a scrape, as text or OpenMetrics and compressed or not, as the client accepts."""
     formats = parse_accept(environ.get("HTTP_ACCEPT", ""))
     wanted = ",".join(name for name, weight in formats.items() if weight > 0)
@@ -62,7 +72,7 @@ def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
         encode, content_type = choose_encoder(wanted if wanted.isascii() and wanted.isprintable() else "")
     except TypeError:  # a version that is not a number
         encode, content_type = choose_encoder("")
-    body = encode(exporter.registry)
+    body = encode(registry)
     headers: tuple[tuple[str, str], ...] = (("Vary", "Accept, Accept-Encoding"),)
     encodings = {name.lower(): weight for name, weight in parse_accept(environ.get("HTTP_ACCEPT_ENCODING", "")).items()}
     if encodings.get("gzip", encodings.get("*", 0.0)) > 0:
@@ -98,7 +108,8 @@ def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
 <h1>Inferometer {html.escape(exporter.version)}</h1>
 <p>Measures what an inference costs on this host.</p>
 <ul>
-<li><a href="/metrics">/metrics</a>: the latest reading of every sensor, for Prometheus</li>
+<li><a href="/metrics">/metrics</a>: the latest readings, for Prometheus, in a bounded number of series</li>
+<li><a href="/metrics/all">/metrics/all</a>: the latest reading of every sensor, and the details of every probe</li>
 <li><a href="/dcgm/metrics">/dcgm/metrics</a>: the accelerators, in the metrics of dcgm-exporter</li>
 <li><a href="/api/v1/counters">/api/v1/counters</a>: every sensor, for a profile made on another host</li>
 <li><a href="/-/healthy">/-/healthy</a>: whether the service is alive</li>
@@ -114,6 +125,7 @@ _HEALTHY = Response(b"healthy\n")
 ROUTES: Mapping[str, Callable[[Exporter, WSGIEnvironment], Response]] = {
     "/": _index,
     "/metrics": _metrics,
+    "/metrics/all": _all_metrics,
     "/dcgm/metrics": _dcgm,
     "/api/v1/counters": _counters,
     _HEALTHY_PATH: _healthy,

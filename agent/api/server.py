@@ -11,8 +11,6 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
@@ -20,11 +18,14 @@ from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import TYPE_CHECKING, Any
 
 from agent.api import wsgi
+from agent.api.connection import Connection, Limits, NotReadyError, State
 from agent.runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from wsgiref.types import WSGIApplication
+
+    from agent.api.connection import Client, Security
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_BYTES = 65_536
@@ -34,43 +35,9 @@ _HTTP_PORT = 80
 """The port that a URL without one means; a unix socket has none."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-log = get_logger("http")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of clients.
-
-    At most `connections` are open; one more evicts the oldest that is not being answered. A request must be complete
-    within `request_seconds` and `request_bytes`. A connection serves one request and ends after `connection_seconds`.
-    """
-
-    connections: int = 256
-    request_seconds: float = 5.0
-    request_bytes: int = 16_384
-    connection_seconds: float = 15.0
-
-
 DEFAULTS = Limits()
 
-
-class _State(Enum):
-    RECEIVING = "receiving"
-    ANSWERING = "answering"
-    SENDING = "sending"
-    DRAINING = "draining"
-
-
-@dataclass(eq=False, slots=True)
-class _Connection:
-    client: socket.socket
-    peer: str
-    server: tuple[str, int]
-    opened: float
-    deadline: float
-    state: _State = _State.RECEIVING
-    received: bytearray = field(default_factory=bytearray)
-    unsent: memoryview = field(default_factory=lambda: memoryview(b""))
+log = get_logger("http")
 
 
 class Server:
@@ -80,9 +47,9 @@ class Server:
         self.application = application
         self._limits = limits
         self._selector = DefaultSelector()
-        self._connections: dict[_Connection, None] = {}  # the oldest first
-        self._listeners: set[socket.socket] = set()
-        self._requests: SimpleQueue[_Connection | None] = SimpleQueue()
+        self._connections: dict[Connection, None] = {}  # the oldest first
+        self._listeners: dict[socket.socket, Security | None] = {}
+        self._requests: SimpleQueue[Connection | None] = SimpleQueue()
         self._calls: deque[Callable[[], object]] = deque()
         self._awake, self._waker = socket.socketpair()
         for end in (self._awake, self._waker):
@@ -96,9 +63,13 @@ class Server:
         for thread in self._threads:
             thread.start()
 
-    def listen(self, listener: socket.socket) -> None:
-        """Accept connections on a listening socket as well; the server owns it from now on."""
-        self._call(partial(self._add_listener, listener))
+    def listen(self, listener: socket.socket, security: Security | None = None) -> None:
+        """Accept connections on a listening socket as well, with its security; the server owns it from now on."""
+        self._call(partial(self._add_listener, listener, security))
+
+    def secure(self, listener: socket.socket, security: Security | None) -> None:
+        """Give a listening socket another security, for new connections."""
+        self._call(partial(self._set_security, listener, security))
 
     def unlisten(self, listener: socket.socket) -> None:
         """Close a listening socket; its accepted connections are still served."""
@@ -153,15 +124,19 @@ class Server:
         while self._calls:
             self._calls.popleft()()
 
-    def _add_listener(self, listener: socket.socket) -> None:
-        self._listeners.add(listener)
+    def _add_listener(self, listener: socket.socket, security: Security | None) -> None:
+        self._listeners[listener] = security
         self._selector.register(listener, EVENT_READ, partial(self._accept, listener))
+
+    def _set_security(self, listener: socket.socket, security: Security | None) -> None:
+        if listener in self._listeners:
+            self._listeners[listener] = security
 
     def _remove_listener(self, listener: socket.socket) -> None:
         if listener in self._listeners:
             while not self._stopped and self._accept(listener):
                 pass  # clients in the queue of the kernel
-            self._listeners.remove(listener)
+            del self._listeners[listener]
             self._selector.unregister(listener)
             listener.close()
 
@@ -183,31 +158,41 @@ class Server:
         self._accept_failing = False
         client.setblocking(False)
         if len(self._connections) >= self._limits.connections and not self._evict():
-            with suppress(OSError):
-                client.send(_FULL)
+            if not self._listeners[listener]:
+                with suppress(OSError):
+                    client.send(_FULL)
+            client.close()
+            return True
+        peer, server = _names(listener, address)
+        security = self._listeners[listener]
+        try:
+            secured: Client = security.wrapped(client) if security else client
+        except OSError as error:  # the client has gone
+            log.debug("connection ended", client=peer, reason=str(error))
             client.close()
             return True
         now = time.monotonic()
-        peer, server = _names(listener, address)
-        connection = _Connection(client, peer, server, now, now + self._limits.request_seconds)
+        connection = Connection(secured, peer, server, now, now + self._limits.request_seconds, security)
         self._connections[connection] = None
-        self._selector.register(client, EVENT_READ, partial(self._guard, self._receive, connection))
+        self._selector.register(secured, EVENT_READ, partial(self._guard, self._receive, connection))
         return True
 
     def _evict(self) -> bool:
         """Close the oldest connection that no thread answers; return whether there was one."""
-        oldest = next((each for each in self._connections if each.state is not _State.ANSWERING), None)
+        oldest = next((each for each in self._connections if each.state is not State.ANSWERING), None)
         if oldest:
             log.debug("evicted", client=oldest.peer)
             self._close(oldest)
         return oldest is not None
 
-    def _guard(self, step: Callable[[_Connection], None], connection: _Connection) -> None:
+    def _guard(self, step: Callable[[Connection], None], connection: Connection) -> None:
         """Run one step of a connection; close it if the client has gone or the step fails."""
         if connection not in self._connections:
             return  # an earlier event has closed it
         try:
             step(connection)
+        except NotReadyError as wanted:
+            self._selector.modify(connection.client, wanted.event, partial(self._guard, step, connection))
         except BlockingIOError:
             pass
         except OSError as error:
@@ -217,22 +202,22 @@ class Server:
             log.exception("connection fault", client=connection.peer)
             self._close(connection)
 
-    def _receive(self, connection: _Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         chunk = connection.client.recv(_CHUNK_BYTES)
         if not chunk:
             self._close(connection)
-        elif connection.state is _State.RECEIVING:
+        elif connection.state is State.RECEIVING:
             seen = max(0, len(connection.received) - 2)
             connection.received += chunk
             if end := _HEAD_END.search(connection.received, seen):
                 del connection.received[end.end() :]  # no body is read
             if end or self._is_too_long(connection):
-                connection.state = _State.ANSWERING
+                connection.state = State.ANSWERING
                 connection.deadline = connection.opened + self._limits.connection_seconds
                 self._selector.unregister(connection.client)
                 self._requests.put(connection)
 
-    def _is_too_long(self, connection: _Connection) -> bool:
+    def _is_too_long(self, connection: Connection) -> bool:
         return len(connection.received) > self._limits.request_bytes
 
     def _answer(self) -> None:
@@ -240,6 +225,8 @@ class Server:
         while (connection := self._requests.get()) is not None:
             too_long = self._is_too_long(connection)
             application = wsgi.failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else self.application
+            if connection.security:
+                application = connection.security.guarded(application)
             try:
                 response = wsgi.respond(bytes(connection.received), connection.peer, connection.server, application)
             except Exception:  # the top of a thread
@@ -247,24 +234,24 @@ class Server:
                 response = b""
             self._call(partial(self._guard, partial(self._start_sending, response), connection))
 
-    def _start_sending(self, response: bytes, connection: _Connection) -> None:
+    def _start_sending(self, response: bytes, connection: Connection) -> None:
         connection.received.clear()
         connection.unsent = memoryview(response)
-        connection.state = _State.SENDING
+        connection.state = State.SENDING
         self._selector.register(connection.client, EVENT_WRITE, partial(self._guard, self._send, connection))
-        self._send(connection)
+        self._guard(self._send, connection)
 
-    def _send(self, connection: _Connection) -> None:
+    def _send(self, connection: Connection) -> None:
         connection.unsent = connection.unsent[connection.client.send(connection.unsent) :]
         if not connection.unsent:
             # Closing with unread bytes would reset the connection, and the client would lose the response.
             connection.client.shutdown(socket.SHUT_WR)
-            connection.state = _State.DRAINING
+            connection.state = State.DRAINING
             connection.deadline = min(connection.deadline, time.monotonic() + _DRAIN_SECONDS)
             reading: Any = partial(self._guard, self._receive, connection)
             self._selector.modify(connection.client, EVENT_READ, reading)
 
-    def _close(self, connection: _Connection) -> None:
+    def _close(self, connection: Connection) -> None:
         del self._connections[connection]
         with suppress(KeyError):  # it is not registered while a thread answers
             self._selector.unregister(connection.client)

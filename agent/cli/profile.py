@@ -182,6 +182,7 @@ def _profile(
         needed.combinations,
         options.ambient_celsius,
         config.ambient,
+        service.energy_authorization(),
     )
     try:
         if workload.check is not None and (needs := workload.check(spec, engine, request.points, limits)):

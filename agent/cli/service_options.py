@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from base64 import b64encode
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -22,6 +25,7 @@ _DEFAULT_ATTAINMENT = 0.99
 _SECONDS = {"ms": 0.001, "s": 1.0}
 _LIMIT = re.compile(r"(ttft|tpot|e2e)=(\d+(?:\.\d+)?)(ms|s)", re.ASCII)
 _LONGEST_SECONDS = 86400.0
+_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,14 @@ class ServiceOptions:
             "energy; by default the sensors of this host do.",
         ),
     ] = ""
+    energy_credentials: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with user:password for the service of --energy-from, with mode 0600; it is sent by https, or "
+            "within this host, only.",
+        ),
+    ] = None
 
     def measuring_service(self, spec: Spec) -> str:
         """Return the URL of the service that measures the server's host, empty for this host.
@@ -77,6 +89,28 @@ class ServiceOptions:
                 ExitCode.USAGE,
             )
         return self.energy_from
+
+    def energy_authorization(self) -> str:
+        """Return the Authorization header for the service of --energy-from, empty without --energy-credentials.
+
+        Ends the command if the file cannot be used, or if the password would be sent in plain text to another host.
+        """
+        if self.energy_credentials is None:
+            return ""
+        from agent.workloads.errors import WorkloadError
+        from agent.workloads.load.secret_file import read_secret
+
+        name = f"--energy-credentials {self.energy_credentials.name}"
+        parts = urlsplit(self.energy_from)
+        if parts.scheme != "https" and parts.hostname not in _OWN_NAMES:
+            fail(f"{name}: a password needs --energy-from with https, or with the address 127.0.0.1", ExitCode.USAGE)
+        try:
+            secret = read_secret(self.energy_credentials, name)
+        except WorkloadError as error:
+            fail(f"{error}: {error.remedy}", ExitCode.USAGE)
+        if not secret.partition(":")[2]:
+            fail(f"{name}: this is not user:password", ExitCode.USAGE)
+        return f"Basic {b64encode(secret.encode()).decode()}"
 
     def level(self) -> ServiceLevel | None:
         """Return the service level, None without limits; end the command if an option is invalid."""

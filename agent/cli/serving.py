@@ -32,8 +32,8 @@ def group() -> None:
 def status(context: typer.Context, as_json: _Json = False) -> None:
     """Show the servers that the service measures now.
 
-    Each has its joules per token, cost and load. The figures are those of the service at `exporter.listen`; the load is
-    that of the last hour in the store.
+    Each has its joules per token, cost and load. The figures are those of the service at `exporter.listen`, or at
+    `exporter.socket` if `exporter.web_config` is set; the load is that of the last hour in the store.
 
     Example: inferometer serving status
 
@@ -46,9 +46,15 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
     config = configuration(context)
     if not config.serving:
         fail(f"no server is configured; add a table [[serving]] to the configuration, see {_PAGE}", ExitCode.USAGE)
+    if config.web_config and not config.socket:
+        fail(
+            "exporter.web_config closes the exporter to this command; set exporter.socket as well, and run the command "
+            "as a member of its group",
+            ExitCode.USAGE,
+        )
     url = f"http://{reachable_address(config.listen)}/metrics"
     try:
-        answer = get(url, _SECONDS, _MOST_BYTES)
+        answer = get(url, _SECONDS, _MOST_BYTES, unix_socket=config.socket if config.web_config else "")
     except HttpError as error:
         fail(f"the service does not answer at {url} ({error}); start it with `inferometer daemon` or systemctl")
     if answer.status != 200:  # noqa: PLR2004 -- OK

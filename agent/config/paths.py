@@ -83,6 +83,8 @@ def check_links(config: Config) -> None:
     paths = {"path.sysfs": roots.sysfs, "path.procfs": roots.procfs, "path.nvml_library": roots.nvml_library}
     if config.socket:
         paths["exporter.socket"] = config.socket
+    if config.web_config:
+        paths["exporter.web_config"] = config.web_config
     if database := _file_of(config.database):
         paths["database"] = database
     for key, path in paths.items():

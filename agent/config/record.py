@@ -56,9 +56,10 @@ class Config:
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
     `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
-    connect to it. `serving` are the inference servers whose traffic is measured, `meters` the meters outside of this
-    host and of others. `labels` are the names and values of the labels of this host. `warnings` are sentences about the
-    file, for the user.
+    connect to it. `web_config` is the file with TLS and users of `listen`, empty for none. `otlp_endpoint` is the URL
+    that receives the energy every `otlp_interval_seconds`, empty for none. `serving` are the inference servers whose
+    traffic is measured, `meters` the meters outside of this host and of others. `labels` are the names and values of
+    the labels of this host. `warnings` are sentences about the file, for the user.
     """
 
     database: str = ""
@@ -77,6 +78,9 @@ class Config:
     hosts: tuple[str, ...] = ()
     socket: str = ""
     socket_group: str = ""
+    web_config: str = ""
+    otlp_endpoint: str = ""
+    otlp_interval_seconds: float = 60.0
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     serving: tuple[ServingConfig, ...] = ()

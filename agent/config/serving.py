@@ -63,16 +63,8 @@ def _kind(value: object) -> str:
     return str(value)
 
 
-def _url(value: object) -> str:
-    text = _matching(re.compile(r"(https?://[^\s@#?\\]+)?"), value)
-    parts = urlsplit(text)
-    if text and not (parts.hostname and (parts.port is None or parts.port)):
-        raise ValueError
-    return text
-
-
 _NAME_TYPE = types.ValueType("a name of 1 to 64 letters, digits, dots and dashes", lambda v: _matching(_NAME, v))
-_URL_TYPE = types.ValueType('an http or https URL without a user, such as "http://127.0.0.1:8000/metrics"', _url)
+_URL_TYPE = types.ValueType('an http or https URL without a user, such as "http://127.0.0.1:8000/metrics"', types.url)
 _KIND_TYPE = types.ValueType(f"one of {', '.join(KINDS)} (Ollama exports no metrics)", _kind)
 _METRIC_TYPE = types.ValueType(
     'the name of a metric, with at most one label: "name" or \'name{label="value"}\'', lambda v: _matching(_METRIC, v)

@@ -201,6 +201,37 @@ TABLES = (
                 "The service must be a member of it.",
                 default_text="the group of the service",
             ),
+            Setting(
+                "web_config",
+                types.PATH,
+                _CONFIG.web_config,
+                "Path of a web configuration in Prometheus's format, which sets TLS and passwords for exporter.listen.",
+                "It must have mode 0640 or less, and needs the extra `web`. docs/fleet-metrics.md has an example. "
+                "Changed certificates and users are used within a second.",
+                default_text="neither TLS nor passwords",
+            ),
+        ),
+    ),
+    Table(
+        "otlp",
+        (
+            Setting(
+                "otlp_endpoint",
+                types.URL,
+                _CONFIG.otlp_endpoint,
+                "URL of an OpenTelemetry collector that receives the energy and power of the host and its devices.",
+                'It is complete, such as "http://127.0.0.1:4318/v1/metrics", and needs the extra `otlp`. The systemd '
+                "unit allows loopback only: for another machine add IPAddressAllow= in a drop-in.",
+                key="endpoint",
+                default_text="nothing is sent",
+            ),
+            Setting(
+                "otlp_interval_seconds",
+                types.EXPORT_SECONDS,
+                _CONFIG.otlp_interval_seconds,
+                "Seconds between two exports to the collector.",
+                key="interval_seconds",
+            ),
         ),
     ),
     Table(

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from agent.runtime.console import LOG_LEVELS
 
@@ -23,6 +24,8 @@ _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 _HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
 _FLEET_URL = re.compile(r"postgres(ql)?(\+psycopg)?://(?![^/?#]*:[^/?#@]*@)[^\s\x00]*")
 """A URL of PostgreSQL without a password."""
+_URL = re.compile(r"(https?://[^\s@#?\\]+)?")
+_LONGEST_EXPORT_SECONDS = 3600
 NONE = "none"
 """The text that empties a list which the file sets."""
 _SENSOR_NAME = re.compile(r"[^\s,]+")
@@ -81,6 +84,15 @@ def _socket_path(value: object) -> str:
     if path and not (path.startswith("/") and "\0" not in path and len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH):
         raise ValueError
     return path
+
+
+def url(value: object) -> str:
+    """Return an http or https URL without a user, query and fragment, or an empty text. Raises ValueError."""
+    text = _matching(_URL, value)
+    parts = urlsplit(text)
+    if text and not (parts.hostname and (parts.port is None or parts.port)):
+        raise ValueError
+    return text
 
 
 def _list(value: object, pattern: re.Pattern[str]) -> tuple[str, ...]:
@@ -154,6 +166,13 @@ SENSOR_NAMES = ValueType(
     lambda text: [] if text.strip() == NONE else _split(text),
     "NAME,...",
     f"a list of families, devices and domains, such as nvml,package-0/dram, or {NONE} alone",
+)
+URL = ValueType('an http or https URL without a user, such as "http://127.0.0.1:4318/v1/metrics"', url, metavar="URL")
+EXPORT_SECONDS = ValueType(
+    f"a number of seconds from 1 to {_LONGEST_EXPORT_SECONDS}",
+    lambda value: _between(value, 1, _LONGEST_EXPORT_SECONDS),
+    float,
+    "SECONDS",
 )
 FLAG = ValueType("true or false", _flag, lambda text: _FLAGS.get(text.lower()), "")
 SECONDS = ValueType(

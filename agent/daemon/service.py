@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.api.endpoint import Endpoint
 from agent.api.sockets import ListenError
+from agent.api.web_config import WebConfigError
 from agent.daemon import sd_notify as notify
 from agent.daemon.absent_meters import AbsentMeters
 from agent.daemon.service_signals import ServiceSignals
@@ -110,12 +111,12 @@ def await_store(
     """Wait until the next attempt to open the store; return the configuration to start with.
 
     The service reports that it has started, so that neither the start timeout nor the limit of starts ends it.
-    Raises DaemonError if an address cannot be bound.
+    Raises DaemonError if an address cannot be bound, or its web configuration cannot be used.
     """
     until = time.monotonic() + retry.after(error)
     try:
-        endpoint.bind(wanted.listen, unix_address(wanted))
-    except ListenError as refused:
+        endpoint.bind(wanted.listen, unix_address(wanted), wanted.web_config)
+    except (ListenError, WebConfigError) as refused:
         raise DaemonError(str(refused)) from refused
     endpoint.wait(str(error))
     notify.ready()

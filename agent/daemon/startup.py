@@ -13,6 +13,7 @@ from agent.api.counters import CounterView
 from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
 from agent.api.unix_socket import UnixAddress
+from agent.api.web_config import WebConfigError
 from agent.daemon import sd_notify as notify
 from agent.daemon.fleet import FleetPush
 from agent.daemon.maintenance import Maintenance, interval_seconds
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from agent.api.endpoint import Endpoint
+    from agent.api.otlp import OtlpExport
     from agent.config import Config
     from agent.daemon.service_signals import ServiceSignals
     from agent.daemon.serving.thread import ServingThread
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from store.records import Host, Layout
 
 _SERVING_SECONDS = 2.0
+_OTLP_SECONDS = 2.0
 _SERVING_PART = 0.2
 """The part of the CPU budget that the measurement of production traffic may use; sampling has the rest."""
 _LONGEST_RUN_NS = 43_200 * 10**9
@@ -88,7 +91,7 @@ def running(
             file = _store_file(engine)
             host = describe_host(config.roots, config.labels)
             lock = stack.enter_context(daemon_lock(engine, host.id))
-            endpoint.bind(config.listen, unix_address(config))
+            endpoint.bind(config.listen, unix_address(config), config.web_config)
             if first:
                 notify.ready()  # the configuration is valid; the discovery of sensors may take long
             writer, store_errors = Writer(engine, lock.verify), StoreErrorLog(signals.wake)
@@ -119,12 +122,15 @@ def running(
             pipeline.sink.host_total.wall_factor = wall_factor(config, host.id, pipeline.discovery.channels)
             serving = _serving(config, host, timebase, pipeline, Reader(engine, _log_damage), memory, writer)
             exporter = _exporter(host, pipeline, store_errors, serving)
+            if config.otlp_endpoint:
+                otlp = _otlp(config, exporter, host)
+                stack.callback(lambda: otlp.stop(signals.remaining_seconds(_OTLP_SECONDS)))
             periods = [probe.period_seconds for probe in pipeline.probes]
             interval = interval_seconds(pipeline.layouts, periods)
             maintenance = Maintenance(config.database, config.retention_config, interval)
         except TransientStoreError:
             raise
-        except (StoreError, ListenError) as error:
+        except (StoreError, ListenError, WebConfigError) as error:
             raise DaemonError(str(error)) from error
         stack.callback(maintenance.stop)
         maintenance.start()
@@ -178,6 +184,16 @@ def _serving(
     sink = pipeline.sink
     share = config.cpu_budget * _SERVING_PART
     return ServingThread(config, host, timebase, lambda: sink.host_total.channels, gpus, saved, memory, writer, share)
+
+
+def _otlp(config: Config, exporter: Exporter, host: Host) -> OtlpExport:
+    """Start the export to OpenTelemetry. Raises DaemonError without its SDK."""
+    try:
+        from agent.api.otlp import OtlpExport  # noqa: PLC0415  an extra, and slow to import
+    except ImportError as error:
+        remedy = "install the extra `otlp`: pip install 'inferometer[otlp]'"
+        raise DaemonError(f"otlp.endpoint needs the SDK of OpenTelemetry; {remedy}") from error
+    return OtlpExport(exporter, host, config.otlp_endpoint, config.otlp_interval_seconds)
 
 
 def _exporter(

@@ -6,10 +6,10 @@ import grp
 import os
 import stat
 import subprocess
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +44,7 @@ _STORED_PROGRAM: Final = "/usr/local/bin/inferometerd"
 _STORED_COMMAND: Final = "/usr/local/bin/inferometer "
 _NOT_FOUND: Final = 127  # the exit code of a shell for an unknown command
 _HEALTH_TIMEOUT_SECONDS: Final = 2.0
+_REALM: Final = 'realm="inferometer"'
 
 
 class ServiceError(Exception):
@@ -233,16 +234,31 @@ def reachable_address(listen: str) -> str:
 
 
 def ask_health(listen: str) -> Health:
-    """Query the daemon at `listen` (host:port), over loopback if it listens on every address."""
+    """Query the daemon at `listen` (host:port), over loopback if it listens on every address, with TLS if it needs it.
+
+    A daemon that demands a password is healthy.
+    """
     address = reachable_address(listen)
-    url = f"http://{address}/-/healthy"
     try:
-        connection = HTTPConnection(address, timeout=_HEALTH_TIMEOUT_SECONDS)
-        try:
-            connection.request("GET", "/-/healthy")
-            response = connection.getresponse()
-            return Health(url, response.status == HTTPStatus.OK, f"{response.status} {response.reason}")
-        finally:
-            connection.close()
+        return _health(HTTPConnection(address, timeout=_HEALTH_TIMEOUT_SECONDS), f"http://{address}/-/healthy")
+    except (ConnectionResetError, HTTPException):
+        pass  # it may expect TLS
+    except OSError as error:
+        return Health(f"http://{address}/-/healthy", ok=False, answer=error.strerror or str(error))
+    import ssl  # noqa: PLC0415  takes memory
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent
+    url = f"https://{address}/-/healthy"
+    try:
+        return _health(HTTPSConnection(address, timeout=_HEALTH_TIMEOUT_SECONDS, context=context), url)
     except (OSError, HTTPException) as error:
         return Health(url, ok=False, answer=getattr(error, "strerror", None) or str(error))
+
+
+def _health(connection: HTTPConnection, url: str) -> Health:
+    with closing(connection):
+        connection.request("GET", "/-/healthy")
+        response = connection.getresponse()
+        asks = _REALM in response.getheader("WWW-Authenticate", "")
+        return Health(url, response.status == HTTPStatus.OK or asks, f"{response.status} {response.reason}")

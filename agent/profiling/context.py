@@ -49,7 +49,8 @@ class ProfileRequest:
 
     `order_seed` is the seed of the order in which the points are measured. `level` is the service level of a load on a
     server; with `find_max` the run searches for the highest rate that meets it, from the one point of the request.
-    `energy_from` is the URL of the service that measures the server's host, empty for this host. `combinations` are the
+    `energy_from` is the URL of the service that measures the server's host, empty for this host, and
+    `energy_authorization` the secret header that it demands, empty for none. `combinations` are the
     values of some parameters that the points must have together, empty for all combinations. `ambient_celsius` is the
     given temperature of the room, `ambient_sensor` the device/domain of a sensor of it.
     """
@@ -67,6 +68,7 @@ class ProfileRequest:
     combinations: tuple[Point, ...] = ()
     ambient_celsius: float | None = None
     ambient_sensor: str = ""
+    energy_authorization: str = field(default="", repr=False)
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -42,7 +42,7 @@ class UnfitHostError(WorkloadError):
 def remote_host(request: ProfileRequest) -> RemoteHost | None:
     """Return the host whose service measures the workload, None for this one."""
     try:
-        return connect(request.energy_from) if request.energy_from else None
+        return connect(request.energy_from, request.energy_authorization) if request.energy_from else None
     except RemoteHostError as error:
         raise UnfitHostError(f"--energy-from: {error}", error.remedy) from error
 

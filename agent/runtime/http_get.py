@@ -45,27 +45,51 @@ def checked_url(url: str) -> SplitResult:
     return parts
 
 
-def get(url: str, deadline_seconds: float, max_bytes: int, context: ssl.SSLContext | None = None) -> Answer:
+class _UnixConnection(HTTPConnection):
+    """A connection to the unix socket at a path."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def get(
+    url: str,
+    deadline_seconds: float,
+    max_bytes: int,
+    context: ssl.SSLContext | None = None,
+    unix_socket: str = "",
+    authorization: str = "",
+) -> Answer:
     """Return the response of a GET, whatever its status is. Raises HttpError.
 
-    `context` verifies the certificate of the server, by default with the authorities of the system.
+    `context` verifies the certificate of the server, by default with the authorities of the system. `unix_socket` is
+    the path of a socket of this host to connect to in place of the host of the URL. `authorization` is the value of
+    that header, empty for none.
     """
     parts = checked_url(url)
     host, path = parts.hostname or "", parts.path or "/"
-    if parts.scheme == "https":
+    if unix_socket:
+        connection: HTTPConnection = _UnixConnection(unix_socket, deadline_seconds)
+    elif parts.scheme == "https":
         context = context or ssl.create_default_context()
-        connection: HTTPConnection = HTTPSConnection(host, parts.port, timeout=deadline_seconds, context=context)
+        connection = HTTPSConnection(host, parts.port, timeout=deadline_seconds, context=context)
     else:
         connection = HTTPConnection(host, parts.port, timeout=deadline_seconds)
     try:
-        return _within(deadline_seconds, connection, path, max_bytes)
+        return _within(deadline_seconds, connection, path, max_bytes, authorization)
     except TimeoutError as error:
         raise HttpError(f"{parts.netloc} did not answer within {deadline_seconds:g} s") from error
     except (OSError, HTTPException, ValueError) as error:
         raise HttpError(f"{parts.netloc}: {error or type(error).__name__}") from error
 
 
-def _within(seconds: float, connection: HTTPConnection, path: str, max_bytes: int) -> Answer:
+def _within(seconds: float, connection: HTTPConnection, path: str, max_bytes: int, secret: str) -> Answer:
     """Return the response. Raises TimeoutError after `seconds`, even if the name of the host is not resolved by then.
 
     A thread does the work, since nothing else can leave the resolver of the system; it then ends on its own.
@@ -80,7 +104,7 @@ def _within(seconds: float, connection: HTTPConnection, path: str, max_bytes: in
                 connection.connect()
                 opened.append(connection.sock)
                 if not over.is_set():
-                    done.append(_exchange(connection, path, max_bytes))
+                    done.append(_exchange(connection, path, max_bytes, secret))
         except Exception as error:  # noqa: BLE001  raised again in the calling thread
             done.append(error)
 
@@ -101,9 +125,12 @@ def _within(seconds: float, connection: HTTPConnection, path: str, max_bytes: in
         del outcome  # a cycle of the exception and this frame would keep the socket open
 
 
-def _exchange(connection: HTTPConnection, path: str, max_bytes: int) -> Answer:
+def _exchange(connection: HTTPConnection, path: str, max_bytes: int, secret: str) -> Answer:
+    headers = {"Accept-Encoding": "identity", "Connection": "close"}
+    if secret:
+        headers["Authorization"] = secret
     sent_ns = time.monotonic_ns()
-    connection.request("GET", path, headers={"Accept-Encoding": "identity", "Connection": "close"})
+    connection.request("GET", path, headers=headers)
     with closing(connection.getresponse()) as response:
         body = _read(response, max_bytes)
         return Answer(response.status, response.getheader("Content-Type", ""), body, sent_ns, time.monotonic_ns())

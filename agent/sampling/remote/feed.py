@@ -38,12 +38,13 @@ class Reading:
 class Feed:
     """The sensors of the host whose service is at `url`; any thread may ask, and one request answers all.
 
-    `interval_seconds` is the time between two requests, `clock_uncertainty_seconds` the half-width of the bounds of the
-    clock's lead at the last one.
+    `authorization` is the value of that header, empty for none. `interval_seconds` is the time between two requests,
+    `clock_uncertainty_seconds` the half-width of the bounds of the clock's lead at the last one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, authorization: str = "") -> None:
         self.url = url.rstrip("/")
+        self._authorization = authorization
         self.interval_seconds = POLL_SECONDS
         self.clock_uncertainty_seconds = math.inf
         self._lock = threading.Lock()
@@ -64,7 +65,7 @@ class Feed:
 
     def _asked(self) -> Reading | ReadError:
         try:
-            answer = get(self.url + PATH, DEADLINE_SECONDS, MAX_BYTES)
+            answer = get(self.url + PATH, DEADLINE_SECONDS, MAX_BYTES, authorization=self._authorization)
             if answer.status != _OK:
                 said = answer.body[:200].decode(errors="replace").strip()
                 return ReadError(f"{self.url}{PATH} answers {answer.status}: {said}")

@@ -144,11 +144,14 @@ class RemoteProbe:
             values[position] = math.nan
 
 
-def connect(url: str, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> RemoteHost:
-    """Return the host whose service is at `url`, with its sensors. Raises RemoteHostError."""
+def connect(url: str, authorization: str = "", monotonic_ns: Callable[[], int] = time.monotonic_ns) -> RemoteHost:
+    """Return the host whose service is at `url`, with its sensors. Raises RemoteHostError.
+
+    `authorization` is the header of a service with passwords, empty for none.
+    """
     try:
         checked_url(url)
-        feed = Feed(url)
+        feed = Feed(url, authorization)
         reading = feed.read(monotonic_ns())
     except (HttpError, ReadError) as error:
         remedy = "give the address of its service, such as http://host:19795, and let it listen there (exporter.listen)"

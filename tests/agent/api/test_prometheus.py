@@ -17,7 +17,8 @@ from probes.model import METRICS, Channel, Device, Kind
 from prometheus_server import needs_prometheus, needs_promtool, prometheus, query
 from store.records import Layout, Tick
 
-DOCS = Path(__file__).parent.parent.parent.parent / "docs/metrics.md"
+DOCS = Path(__file__).parent.parent.parent.parent / "docs"
+PAGES = (DOCS / "metrics.md", DOCS / "fleet-metrics.md")
 WAIT_SECONDS = 13.0
 WATTS = 100.0
 
@@ -84,7 +85,8 @@ def test_a_real_prometheus_scrapes_energy_that_grows_and_answers_every_query_of_
             up = query(address, 'up{job="inferometer"}') or []
             answers = {
                 expression: query(address, expression)
-                for expression in re.findall(r"```promql\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+                for page in PAGES
+                for expression in re.findall(r"```promql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
             }
     finally:
         server.close()

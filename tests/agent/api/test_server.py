@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.api.connection import Limits
 from agent.api.endpoint import serve
-from agent.api.server import Limits
 from http_clients import ask, connect, raw, serving, split
 from waiting import await_true
 

@@ -103,6 +103,29 @@ def test_a_service_that_cannot_measure_the_server_is_refused(tmp_path: Path, arg
     assert "secret" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("to", "content", "mode", "message"),
+    [
+        ((), "user:secret", 0o600, "--energy-credentials file: a password needs --energy-from with https"),
+        (("--energy-from", "http://node1:1"), "user:secret", 0o600, "a password needs --energy-from with https"),
+        (("--energy-from", "https://node1:1"), "user:secret", 0o644, "other users have access to it: chmod 600 file"),
+        (("--energy-from", "https://node1:1"), "secret", 0o600, "this is not user:password"),
+        (("--energy-from", "https://node1:1"), None, 0o600, "No such file or directory: check the path"),
+    ],
+)
+def test_a_password_that_cannot_be_given_safely_is_refused(
+    tmp_path: Path, to: tuple[str, ...], content: str | None, mode: int, message: str
+):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    done = call(tmp_path, "profile", "endpoint", "--url", "http://127.0.0.1:9", *to, "--energy-credentials", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_a_service_that_does_not_answer_ends_the_run_before_the_load(tmp_path: Path):
     with ScriptedServer() as server:
         done = run(tmp_path, *LOAD, "--url", server.url, "--energy-from", "http://127.0.0.1:1")

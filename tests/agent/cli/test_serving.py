@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from make_reference import serving_snapshot
 
+from agent.api.endpoint import serve
+from agent.api.unix_socket import UnixAddress
 from agent.host.inventory import describe_host
 from command import call, run
 from daemons import configure, create_host, running
+from exported import export
 from metrics_server import MetricsServer, response
 from probes.model import Roots
 from store.database import open_database
@@ -35,6 +40,22 @@ def test_status_without_a_service_names_the_remedy(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "the service does not answer at http://127.0.0.1:1/metrics" in result.stderr
     assert "inferometer daemon" in result.stderr
+
+
+def test_status_of_a_service_with_a_password_asks_its_unix_socket(tmp_path: Path) -> None:
+    path, socket = tmp_path / "config.toml", tmp_path / "http.sock"
+    secured = '[exporter]\nweb_config = "/etc/inferometer/web-config.yml"\n'
+    path.write_text(secured + ENTRY)
+    result = call(tmp_path, "serving", "status", "--config", path)
+    assert result.returncode == 2
+    assert "set exporter.socket as well" in result.stderr
+    path.write_text(f'{secured}socket = "{socket}"\n{ENTRY}')
+    result = call(tmp_path, "serving", "status", "--config", path)
+    assert result.returncode == 1
+    assert "No such file or directory" in result.stderr
+    with closing(serve(export(serving=serving_snapshot()), "127.0.0.1:0", unix=UnixAddress(str(socket)))):
+        result = call(tmp_path, "serving", "status", "--config", path)
+    assert (result.returncode, "chat" in result.stdout) == (0, True)
 
 
 def test_history_shows_the_stored_hours_of_a_server(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_an_unknown_key_is_refused_with_the_most_similar_key(written, text: str,
 
 
 def test_a_key_without_a_similar_one_is_refused_with_the_keys_of_its_table(written) -> None:
-    known = "listen, hosts, socket, socket_group"
+    known = "listen, hosts, socket, socket_group, web_config"
     assert refusal(written("[exporter]\nq = 1")) == f"unknown key 'exporter.q'; known here: {known}"
 
 

@@ -155,7 +155,8 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
             "realtime": True,
             "periods": {},
         },
-        "exporter": {"listen": "127.0.0.1:19795", "hosts": [], "socket": "", "socket_group": ""},
+        "exporter": {"listen": "127.0.0.1:19795", "hosts": [], "socket": "", "socket_group": "", "web_config": ""},
+        "otlp": {"endpoint": "", "interval_seconds": 60},
         "retention": {"raw_days": 30, "rollup_days": 365, "raw_bytes": 0},
         "fleet": {"to": "", "password_file": "", "anonymize": False},
     }

@@ -29,6 +29,7 @@ class Service:
     def __init__(self) -> None:
         self.url = ""
         self.asked = 0
+        self.authorizations: list[str | None] = []
         self.status = 200
         self.body = b""
         self.show("first")
@@ -49,6 +50,7 @@ def answering(service: Service) -> Iterator[None]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             service.asked += self.path == "/prefix/api/v1/counters"
+            service.authorizations.append(self.headers["Authorization"])
             self.send_response(service.status)
             self.send_header("Content-Length", str(len(service.body)))
             self.end_headers()
@@ -85,6 +87,12 @@ def test_probes_share_an_error_too_and_it_ends_with_the_next_request(service: Se
     assert service.asked == 1
     service.status, service.body = 200, good
     assert feed.read(SECOND).counters.host.name == "node1"
+
+
+def test_a_password_is_sent_with_each_request(service: Service):
+    Feed(service.url, "Basic dTpw").read(0)
+    Feed(service.url).read(0)
+    assert service.authorizations == ["Basic dTpw", None]
 
 
 def test_the_answer_of_another_program_is_an_error(service: Service):
