@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from agent.campaigns.records import Launcher
 
 LAUNCHERS = {
+    "ansible": "agent.campaigns.launchers.ansible:launcher",
+    "kubernetes": "agent.campaigns.launchers.kubernetes:launcher",
     "local": "agent.campaigns.launchers.local:launcher",
+    "slurm": "agent.campaigns.launchers.slurm:launcher",
     "ssh": "agent.campaigns.launchers.ssh:launcher",
 }
 """The function that makes each launcher from its table in the campaign file, by the name of the launcher."""

@@ -1,0 +1,123 @@
+"""A folder through which jobs return results: STEM.begun, then STEM.result, STEM.errors and last STEM.code."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from agent.bundles.manifest import MAX_BUNDLE_BYTES
+from agent.campaigns.errors import CampaignError
+from agent.campaigns.launchers.job_notes import by_host
+from agent.campaigns.launchers.processes import MOST_ERROR_BYTES
+from agent.campaigns.records import Outcome
+from agent.runtime.text_input import TextInputError, quoted, read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from agent.campaigns.records import Task
+
+_SUFFIXES = (".given", ".begun", ".part", ".result", ".errors", ".ended", ".code")
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MOST_CODE_BYTES = 16
+_TIMED_OUT = 124
+"""The exit code of timeout(1)."""
+
+
+def check_uids(tasks: Sequence[Task]) -> None:
+    """Raise CampaignError for a uid that is no name of a file."""
+    for task in tasks:
+        if not _UID.fullmatch(task.uid):
+            raise CampaignError(f"host {task.host.name}: the uid {quoted(task.uid)} is no name of a file")
+
+
+class ResultFolder:
+    """The tasks that have no outcome yet, and the outcomes that arrive in the folder.
+
+    `stem` returns the name of a task's files, `submitted_ns` the time before which it cannot have begun. A command ran
+    after the last listing without its STEM.begun, and before the first one with its STEM.code, whatever clock the file
+    system has. The files of a host stay until it has all outcomes: a new head finds the facts of the host again.
+    """
+
+    def __init__(
+        self, folder: Path, tasks: Sequence[Task], stem: Callable[[Task], str], submitted_ns: Callable[[Task], int]
+    ) -> None:
+        self._folder = folder
+        self._tasks = by_host(tasks)
+        self._waiting = by_host(tasks)
+        self._stems = {task.uid: stem(task) for task in tasks}
+        self._sent_ns = {task.uid: submitted_ns(task) for task in tasks}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that have a task without an outcome."""
+        return tuple(self._waiting)
+
+    def poll(self) -> Iterator[Outcome]:
+        """Yield the outcomes that have arrived, those of a host in the order of its tasks."""
+        before_ns = time.time_ns()
+        names = {path.name for path in self._folder.iterdir()}
+        after_ns = time.time_ns()
+        for host in self.hosts:
+            while task := self._next(host):
+                stem = self._stems[task.uid]
+                if f"{stem}.begun" not in names:
+                    self._sent_ns[task.uid] = before_ns
+                if f"{stem}.code" not in names:
+                    break
+                self._waiting[host].remove(task)
+                yield self._outcome(task, after_ns)
+                self._end(host)
+
+    def lost(self, host: str, reason: str, *, detached: bool = False) -> Iterator[Outcome]:
+        """Yield an outcome for each task of a host that has no result."""
+        while task := self._next(host):
+            self._waiting[host].remove(task)
+            begun = (self._folder / f"{self._stems[task.uid]}.begun").exists()
+            yield Outcome(task, None, b"", reason, self._sent_ns[task.uid], time.time_ns(), detached and begun)
+            self._end(host)
+
+    def drop(self, host: str) -> None:
+        """Remove the tasks of a host that will have no outcome."""
+        self._waiting[host] = []
+
+    def _next(self, host: str) -> Task | None:
+        return next(iter(self._waiting.get(host, ())), None)
+
+    def _end(self, host: str) -> None:
+        """Remove a host that has all outcomes, with its files; the caller has stored the last outcome."""
+        if not self._waiting[host]:
+            del self._waiting[host]
+            for task in self._tasks[host]:
+                for suffix in _SUFFIXES:
+                    (self._folder / f"{self._stems[task.uid]}{suffix}").unlink(missing_ok=True)
+
+    def _outcome(self, task: Task, received_ns: int) -> Outcome:
+        sent_ns, stem = self._sent_ns[task.uid], self._stems[task.uid]
+        try:
+            code = _code(read_bytes(self._folder / f"{stem}.code", _MOST_CODE_BYTES, "an exit code"))
+            errors = _tail(self._folder / f"{stem}.errors")
+            path = self._folder / f"{stem}.result"
+            result = read_bytes(path, MAX_BUNDLE_BYTES, "a bundle") if path.exists() else b""
+        except (TextInputError, OSError) as error:
+            return Outcome(task, None, b"", f"its result: {error}", sent_ns, received_ns)
+        if code == _TIMED_OUT and not errors:
+            errors = f"it did not end within {task.timeout_seconds:g} s: raise timeout_hours"
+        return Outcome(task, code, result, errors, sent_ns, received_ns)
+
+
+def _tail(path: Path) -> str:
+    """Return the end of a text, which is empty if the file is absent."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - MOST_ERROR_BYTES))
+        return stream.read(MOST_ERROR_BYTES).decode("utf-8", "replace")
+
+
+def _code(content: bytes) -> int | None:
+    """Return the exit code in a file, None if the command did not start."""
+    text = content.decode("ascii", "replace").strip()
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,208 @@
+"""A campaign on a scripted cluster: one Job a node, its privileges, faults of nodes, and heads that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.campaigns.errors import CampaignError
+from agent.campaigns.launchers import kubernetes
+from agent.campaigns.launchers.kubernetes_jobs import job_name, logged, manifest
+from agent.campaigns.records import Host, Task
+from campaign_tasks import Head, Notes, fields_of, program, runs_of, tasks_of
+from scripted_engines import end_all, state
+from scripted_kubectl import install_kubectl
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.system
+GOLDEN = Path(__file__).parents[3] / "golden/campaign-kubernetes.json"
+IMAGE = f"registry.example/inferometer@sha256:{'0123456789abcdef' * 4}"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "cluster"
+    nodes = {"n1": "", "n2": "", "n3": "evicted", "n4": "unschedulable", "n5": "image"}
+    monkeypatch.setenv("PATH", f"{install_kubectl(folder, nodes)}:/usr/bin:/bin")
+    monkeypatch.setattr(kubernetes, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(kubernetes, "_BETWEEN_SECONDS", 0.1)
+    monkeypatch.setattr(kubernetes, "_HOPELESS_SECONDS", 0.3)
+    yield folder
+    end_all(folder)
+
+
+def launcher(**options: object) -> kubernetes.KubernetesLauncher:
+    return kubernetes.launcher(fields_of(image=IMAGE, **options))
+
+
+def test_each_host_has_a_job_whose_log_brings_the_results(tmp_path: Path, cluster: Path) -> None:
+    tasks = tasks_of(program(tmp_path), {"n1": ("measure", "a"), "n2": ("measure", "b" * 500)})
+    head = Head()
+    found = head.all_of(launcher().run(tasks, Notes(), head.proceed))
+    assert found["n1-profile"].result == b"tariff of n1\na"
+    assert found["n2-profile"].result == b"tariff of n2\n" + b"b" * 500
+    assert {outcome.code for outcome in found.values()} == {0}
+    with state(cluster) as seen:
+        assert seen["jobs"] == {}
+        assert all("--namespace=default" in call for call in seen["calls"])
+
+
+def test_a_host_that_fails_has_a_reason_and_does_not_fail_the_others(tmp_path: Path, cluster: Path) -> None:
+    words = {f"n{number}": ("measure", "a") for number in range(2, 7)}
+    head = Head()
+    tasks = tasks_of(program(tmp_path), {"n1": ("fail",), **words})
+    found = head.all_of(launcher(wait_minutes=0.01).run(tasks, Notes(), head.proceed))
+    assert (found["n1-profile"].code, found["n2-profile"].code) == (3, 0)
+    assert "error: no engine" in found["n1-profile"].errors
+    assert "Evicted: The node was low on resource" in found["n3-facts"].errors
+    assert "Unschedulable: 0/3 nodes" in found["n4-facts"].errors
+    assert "ErrImagePull: no such digest" in found["n5-facts"].errors
+    assert "is refused" in found["n6-facts"].errors
+    with state(cluster) as seen:
+        assert seen["jobs"] == {}
+
+
+def test_a_refused_host_loses_its_job(tmp_path: Path, cluster: Path) -> None:
+    head = Head(refused=("n1",))
+    found = head.all_of(launcher().run(tasks_of(program(tmp_path), {"n1": ("wait",)}), Notes(), head.proceed))
+    assert set(found) == {"n1-facts"}
+    with state(cluster) as seen:
+        assert seen["jobs"] == {}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_new_head_attaches_to_the_jobs_of_the_last_one(tmp_path: Path) -> None:
+    script, notes, head = program(tmp_path), Notes(), Head()
+    tasks = tasks_of(script, {"n1": ("measure", "a"), "n2": ("measure", "b")})
+    first = launcher().run(tasks, notes, head.proceed)
+    next(first)
+    first.close()
+    await_true(lambda: runs_of(script) == 2)
+    found = head.all_of(launcher().run(tasks, notes, head.proceed))
+    assert set(found) == {task.uid for task in tasks}
+    assert runs_of(script) == 2
+
+
+def test_a_job_that_was_deleted_is_named(tmp_path: Path, cluster: Path) -> None:
+    head = Head()
+    outcomes = launcher().run(tasks_of(program(tmp_path), {"n1": ("wait",)}), Notes(), head.proceed)
+    next(outcomes)
+    with state(cluster) as seen:
+        seen["jobs"].clear()
+    (lost,) = outcomes
+    assert lost.code is None
+    assert "was deleted" in lost.errors
+
+
+def test_the_pod_has_no_privilege_and_reads_sensors_only(tmp_path: Path) -> None:
+    tasks = tasks_of(program(tmp_path), {"gpu-1": ("measure", "a")})
+    job = manifest(tasks, launcher(limits={"nvidia.com/gpu": 8}).pods)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsUser": 0,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostPID", "hostIPC", "hostNetwork"} & set(pod)
+    assert pod["automountServiceAccountToken"] is False
+    of_node = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+    assert set(of_node.values()) == {"/etc/machine-id", "/sys/bus", "/sys/class", "/sys/devices"}
+    mounts = {each["name"]: each for each in container["volumeMounts"]}
+    assert all(mounts[name]["readOnly"] for name in of_node)
+    assert {"name": "INFEROMETER_PATH_SYSFS", "value": "/host/sys"} in container["env"]
+    assert container["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
+    assert job["spec"]["backoffLimit"] == 0
+
+
+def test_the_manifests_of_three_nodes_are_the_golden_ones() -> None:
+    """After an intended change: INFEROMETER_WRITE_GOLDEN=1 pytest of this file, then read the difference."""
+    tasks = []
+    for name in ("gpu-1", "gpu-2", "gpu-3"):
+        host = Host(name, name)
+        tasks += [
+            Task(f"RUN-{name}-facts", host, ("campaign", "facts"), (), "-o", "", 300.0),
+            Task(
+                f"RUN-{name}",
+                host,
+                ("profile", "transformer", "--quick", "--id", f"RUN-{name}"),
+                timeout_seconds=3600.0,
+            ),
+        ]
+    texts = launcher(node_selector={"accelerator": "h100"}).render(tasks)
+    assert list(texts) == ["gpu-1", "gpu-2", "gpu-3"]
+    found = f"[{','.join(texts.values())}]\n"
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_words_are_neither_code_of_the_shell_nor_variables_of_kubernetes(tmp_path: Path) -> None:
+    hostile = "$(HOME)$$(HOME) $(touch x)' `touch y` \"\\"
+    head = Head()
+    tasks = tasks_of(program(tmp_path), {"n1": ("measure", hostile)})
+    text = json.dumps(manifest(tasks, launcher().pods))
+    assert "$(" not in text.replace("$$(", "")
+    found = head.all_of(launcher().run(tasks, Notes(), head.proceed))
+    assert found["n1-profile"].result.decode() == f"tariff of n1\n{hostile}"
+
+
+def test_the_same_tasks_have_the_same_job(tmp_path: Path) -> None:
+    tasks = tasks_of(program(tmp_path), {"n1": ("measure", "a")})
+    assert job_name(tasks) == job_name(list(tasks)) != job_name(tasks[:1])
+    assert len(f"{job_name(tasks)}-x1y2z") <= 63
+
+
+def test_a_log_without_the_end_of_a_task_has_no_result() -> None:
+    assert logged("inferometer-begun u\ninferometer-code u 0\nYQ==\n", "u") is None
+    assert logged("inferometer-code u 0\nYQ==\ninferometer-end u2\n", "u") is None
+
+
+def test_a_damaged_result_in_a_log_is_an_error() -> None:
+    with pytest.raises(ValueError, match="is damaged"):
+        logged("inferometer-code u 0\nYQ=\ninferometer-end u\n", "u")
+
+
+def test_the_messages_of_a_task_are_those_before_its_code() -> None:
+    first = "inferometer-begun t\nother\ninferometer-code t 0\ninferometer-end t\n"
+    log = f"{first}inferometer-begun u\nerror: x\ninferometer-code u 2\ninferometer-end u\n"
+    found = logged(log, "u")
+    assert found is not None
+    assert (found.code, found.result, found.messages) == (2, b"", "error: x\n")
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"image": "registry.example/inferometer:latest"}, "has no digest"),
+        ({"image": IMAGE, "namespace": "-n"}, "not the name of a namespace"),
+        ({"image": IMAGE, "limits": {"cpu": 1.5}}, "limits: 'cpu' = 1.5"),
+        ({"image": IMAGE, "tolerations": [{"keys": "a"}]}, "tolerations: 'keys'"),
+        ({}, "image is missing"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(table: dict[str, object], problem: str) -> None:
+    with pytest.raises(CampaignError, match=problem):
+        kubernetes.launcher(fields_of(**table))
+
+
+@pytest.mark.parametrize("address", ["-n1", "N1", "n1,n2", "n1/x", ""])
+def test_an_address_that_is_no_node_is_refused(address: str) -> None:
+    with pytest.raises(CampaignError, match="is not the name of a node"):
+        launcher().render([Task("u", Host("n1", address), ("facts",))])
+
+
+def test_a_group_is_a_selector_of_labels(cluster: Path) -> None:
+    assert launcher().members("accelerator=h100") == ["n1", "n2", "n3", "n4", "n5"]
+    with state(cluster) as seen:
+        assert "--selector=accelerator=h100" in seen["calls"][-1]
