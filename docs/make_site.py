@@ -31,7 +31,7 @@ MOVED = {
 CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors meters cost offers comparing "
     "configuration service metrics fleet-metrics production-traffic other-hardware sharing fleet fleet-views campaigns "
-    "privacy security exit-codes",
+    "threat-model privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies crosscheck wall-factor sensor-faults nvidia-h200 "
     "benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
