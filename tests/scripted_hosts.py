@@ -66,6 +66,7 @@ def play(script: str, words: Sequence[str]) -> None:
     """Answer one command as the host does, and end the process."""
     import time
 
+    from agent.campaigns.host_facts import process_start_ns
     from agent.profiling.turns import run_in_turn, turn
     from campaign_files import facts_of
 
@@ -75,7 +76,7 @@ def play(script: str, words: Sequence[str]) -> None:
         calls.write(f"{json.dumps(words)}\n")
     if words[:2] == ["campaign", "facts"]:
         offset = round(settings.get("offset", 0.0) * 1e9)
-        now = time.time_ns() + offset
+        now = process_start_ns() + offset
         time.sleep(settings.get("thinks", 0.0))
         measuring = run_in_turn(folder)
         facts = facts_of(

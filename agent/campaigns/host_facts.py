@@ -32,7 +32,7 @@ _START_FIELD = 19
 
 def gather(config: Config, found: Discovery, name: str) -> HostFacts:
     """Return the facts of this host, whose name is `name`; it takes a second."""
-    started_ns = _process_start_ns()
+    started_ns = process_start_ns()
     gpus = [probe for probe in found.probes if isinstance(probe, GpuHandle)]
     monitor = ActivityMonitor(config.roots, gpus)
     before = monitor.snapshot()
@@ -58,7 +58,7 @@ def gather(config: Config, found: Discovery, name: str) -> HostFacts:
     )
 
 
-def _process_start_ns() -> int:
+def process_start_ns() -> int:
     """Return the Unix time at which this process started, by the clock of now; now if the kernel does not show it.
 
     The head sent the command just before it, and the start of Python takes longer than the way.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from agent.campaigns.journal import Journal
     from agent.campaigns.result import CampaignResult
 
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Also write the machines of all stored profiles as a page, as `inferometer report --fleet` does.",
+    ),
+]
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -33,7 +41,7 @@ campaign_check.add_to(app)
 
 
 @app.command()
-def run(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+def run(context: typer.Context, file: FileArgument, report: ReportOption = None, as_json: JsonOption = False) -> None:
     """Measure on all hosts, and print one table.
 
     Each host is verified, measures one profile after another, and stores it. The launcher brings a copy, which is
@@ -45,11 +53,14 @@ def run(context: typer.Context, file: FileArgument, as_json: JsonOption = False)
     missing, and 0 otherwise.
 
     Example: inferometer campaign run campaign.toml
+
+    Example: inferometer campaign run campaign.toml --report machines.html
     """
     from agent.campaigns.journal import begin, is_running, new_run, newest_run, read_state
     from agent.campaigns.planning import begun
 
     campaign = read(file)
+    _check_report(report)
     folder = folder_of(context, campaign.name)
     with failing():
         earlier = newest_run(folder)
@@ -59,11 +70,13 @@ def run(context: typer.Context, file: FileArgument, as_json: JsonOption = False)
             print_err(f"run {earlier} did not finish; this is a new one")
         with begin(folder, begun(campaign, new_run(), time.time_ns())) as journal:
             print_err(f"run {journal.state.begun.run} of {campaign.name}")
-            _measure(context, campaign, journal, as_json=as_json)
+            _measure(context, campaign, journal, report, as_json=as_json)
 
 
 @app.command()
-def resume(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
+def resume(
+    context: typer.Context, file: FileArgument, report: ReportOption = None, as_json: JsonOption = False
+) -> None:
     """Continue the newest run.
 
     Missing profiles are measured, and the table is printed again. Profiles that a host has measured in the meantime are
@@ -75,9 +88,10 @@ def resume(context: typer.Context, file: FileArgument, as_json: JsonOption = Fal
     from agent.campaigns.events import Resumed
 
     campaign = read(file)
+    _check_report(report)
     with failing(), _continued(context, campaign) as journal:
         journal.append(Resumed(time.time_ns()))
-        _measure(context, campaign, journal, as_json=as_json)
+        _measure(context, campaign, journal, report, as_json=as_json)
 
 
 @app.command()
@@ -138,8 +152,18 @@ def accept(context: typer.Context, file: FileArgument, as_json: JsonOption = Fal
         print_err(f"run {newest} of {campaign.name} is accepted: later runs are compared with it")
 
 
-def _measure(context: typer.Context, campaign: Campaign, journal: Journal, *, as_json: bool) -> None:
-    """Measure what is not done, print the table, and end the command with its exit code."""
+def _check_report(path: Path | None) -> None:
+    """End the command, before it measures, if no report can be written."""
+    from agent.cli.report import check_report_path
+
+    if path is not None:
+        check_report_path(path)
+
+
+def _measure(
+    context: typer.Context, campaign: Campaign, journal: Journal, report: Path | None, *, as_json: bool
+) -> None:
+    """Measure what is not done, write the report, print the table, and end the command with its exit code."""
     from agent.campaigns.events import Finished
     from agent.campaigns.journal import accept_run, accepted_run
     from agent.runtime.signals import interruptible
@@ -156,6 +180,10 @@ def _measure(context: typer.Context, campaign: Campaign, journal: Journal, *, as
     if campaign.drift is not None and journal.state.is_complete and accepted_run(journal.folder.parent) is None:
         accept_run(journal.folder.parent, run)
         print_err(f"run {run} is accepted: later runs are compared with it")
+    if report is not None:
+        from agent.cli.report import write_fleet_report
+
+        write_fleet_report(context, report)
     _end(_result(context, campaign, journal.state, running=False), as_json=as_json)
 
 

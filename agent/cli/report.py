@@ -146,6 +146,14 @@ def write_report(context: typer.Context, document: dict[str, Any], path: Path) -
     print_err(f"Report written to {path.absolute()}")
 
 
+def write_fleet_report(context: typer.Context, path: Path) -> None:
+    """Write the report of the machines of all profiles in the store, as with `--fleet`."""
+    text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None)), Format.HTML)
+    with writing(path) as stream:
+        stream.write(text)
+    print_err(f"Report written to {path.absolute()}")
+
+
 def check_extra() -> None:
     """End the command if the extra `report` is not installed."""
     from importlib.util import find_spec
