@@ -28,7 +28,7 @@ ReportOption = Annotated[
     typer.Option(
         "--report",
         metavar="FILE.html",
-        help="Also write the machines of all stored profiles as a page, as `inferometer report --fleet` does.",
+        help="Also write the machines of the fleet as a page, as `inferometer report --fleet` does.",
     ),
 ]
 app = typer.Typer(

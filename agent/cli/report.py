@@ -147,8 +147,8 @@ def write_report(context: typer.Context, document: dict[str, Any], path: Path) -
 
 
 def write_fleet_report(context: typer.Context, path: Path) -> None:
-    """Write the report of the machines of all profiles in the store, as with `--fleet`."""
-    text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None)), Format.HTML)
+    """Write the report of the machines of the fleet, as with `--fleet`."""
+    text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None, None)), Format.HTML)
     with writing(path) as stream:
         stream.write(text)
     print_err(f"Report written to {path.absolute()}")
