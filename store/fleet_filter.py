@@ -24,6 +24,8 @@ DIMENSIONS: Mapping[str, ColumnElement[str]] = {
     "day": _p.date,
 }
 """The properties by which costs are grouped."""
+SETUP_DIMENSIONS = frozenset({"hardware", "engine"})
+"""Those that are the same for all points of a setup."""
 FILTERS: Mapping[str, ColumnElement[str]] = {
     **{name: column for name, column in DIMENSIONS.items() if name not in {"month", "day"}},
     **{name: profile_points.c[name] for name in ("workload", "model", "precision", "point", "currency")},

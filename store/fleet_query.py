@@ -11,16 +11,18 @@ from sqlalchemy import ColumnElement, case, func, literal, select, text, true, t
 
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
-from store.fleet_filter import DIMENSIONS
-from store.fleet_records import CostGroup, EnergySeries, FleetSpan, HostMean, Machine, SiblingGroup
+from store.fleet_filter import DIMENSIONS, SETUP_DIMENSIONS
+from store.fleet_groups import merged, variance_of
+from store.fleet_records import EnergySeries, FleetSpan, Machine, SiblingGroup
 from store.schema import profile_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import CTE, Connection, Engine, RowMapping
+    from sqlalchemy import CTE, Connection, Engine
 
     from store.fleet_filter import PointFilter
+    from store.fleet_records import CostGroup
 
 _p = profile_points.c
 _DAY_NS = 86_400 * 10**9
@@ -41,6 +43,7 @@ _MACHINE = (
     "engine_version",
     "point",
 )
+_OF_SETUP = ("work", "workload", "model", "precision", "point", "boundary", "energy_source")
 _EPOCH_DAYS = 20_000
 """Days from 1970 to 2024: times are counted from there, so that their squares lose no digits."""
 
@@ -79,14 +82,16 @@ class FleetQuery:
         return FleetSpan(int(row[0]), int(row[1]), row[2], row[3], int(row[4]))
 
     def costs(self, dimensions: Sequence[str]) -> list[CostGroup]:
-        """Return the costs and energies of machines by work and by these dimensions."""
+        """Return the costs and energies of machines by work and by these dimensions.
+
+        A host counts once for each of its setups, such as two versions of its engine.
+        """
         per_token = _p.output_tokens_per_second.is_not(None)
         amount = case((per_token, _p.cost_per_million_output_tokens), else_=_p.cost_per_million_inferences)
+        # A setup has one hardware and one engine: the keys of a group are few and short, which halves the time.
         keys: list[ColumnElement[Any]] = [
-            _p.work.label("work"),
-            *(DIMENSIONS[name].label(f"dimension_{at}") for at, name in enumerate(dimensions)),
-            _p.boundary.label("boundary"),
-            _p.energy_source.label("energy_source"),
+            _p.setup.label("setup"),
+            *(DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name not in SETUP_DIMENSIONS),
             _p.currency.label("currency"),
             _p.cost_basis.label("cost_basis"),
         ]
@@ -102,24 +107,25 @@ class FleetQuery:
             .group_by(*keys, _p.host_id)
             .subquery()
         )
-        names = [key.name for key in keys]
+        own = [hosts.c[key.name] for key in keys]
         groups = (
             select(
-                *(hosts.c[name] for name in names),
+                *own,
                 func.count().label("hosts"),
                 func.sum(hosts.c.profiles).label("profiles"),
                 *_moments(hosts.c.cost, "cost"),
                 *_moments(hosts.c.joules, "joules"),
                 func.min(hosts.c.example).label("example"),
             )
-            .group_by(*(hosts.c[name] for name in names))
+            .group_by(*own)
             .subquery()
         )
-        found = select(groups, _p.workload, _p.model, _p.precision, _p.point, per_token.label("per_token")).join_from(
+        facts = [profile_points.c[name] for name in _OF_SETUP]
+        fixed = [DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name in SETUP_DIMENSIONS]
+        found = select(groups, *facts, *fixed, per_token.label("per_token")).join_from(
             groups, profile_points, _p.id == groups.c.example
         )
-        rows = self.connection.execute(found).mappings()
-        return [_cost_group(row, len(dimensions)) for row in rows]
+        return merged(self.connection.execute(found).mappings(), dimensions)
 
     def siblings(self, at_least: float) -> list[SiblingGroup]:
         """Return the machines whose mean energy is the share `at_least` above that of their siblings.
@@ -127,7 +133,7 @@ class FleetQuery:
         Only measured energies count: the errors of a model of the power differ between machines. A machine is tested
         with three profiles and three siblings or more; `tested["siblings"]` is the number of tests.
         """
-        hosts = self._hosts().cte("hosts")
+        hosts = self._hosts(()).cte("hosts")
         log_mean = (hosts.c.s / hosts.c.n).label("mean")
         means = select(hosts.c.setup, hosts.c.host_id, hosts.c.n, hosts.c.q, hosts.c.example, log_mean).cte("means")
         groups = (
@@ -156,8 +162,8 @@ class FleetQuery:
         found = []
         for row in self._candidates("siblings", compared, above):
             machine = _machine(row)
-            own = _variance(row["q"], row["mean"], row["n"])
-            others_variance = _variance(row["others_q"], row["others_mean"], row["siblings"])
+            own = variance_of(row["q"], row["mean"], row["n"])
+            others_variance = variance_of(row["others_q"], row["others_mean"], row["siblings"])
             found.append(
                 SiblingGroup(machine, row["n"], row["mean"], own, row["siblings"], row["others_mean"], others_variance)
             )
@@ -168,7 +174,15 @@ class FleetQuery:
 
         `tested["series"]` is the number of all series of that length.
         """
-        hosts = self._hosts().cte("hosts")
+        log, day = func.ln(_energy()), _p.created_ns / float(_DAY_NS) - _EPOCH_DAYS
+        times = (
+            func.sum(day).label("t"),
+            func.sum(day * day).label("tt"),
+            func.sum(day * log).label("ts"),
+            func.min(day).label("first"),
+            func.max(day).label("last"),
+        )
+        hosts = self._hosts(times).cte("hosts")
         spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
         slope = (hosts.c.n * hosts.c.ts - hosts.c.t * hosts.c.s) / func.nullif(spread, 0)
         change = func.abs(slope * (hosts.c.last - hosts.c.first))
@@ -176,9 +190,9 @@ class FleetQuery:
         rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
         return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
 
-    def _hosts(self) -> Any:
-        """Return the sums of each host in each setup: of the logarithms of energy (s), of days (t), and products."""
-        log, day = func.ln(_energy()), _p.created_ns / float(_DAY_NS) - _EPOCH_DAYS
+    def _hosts(self, more: Sequence[ColumnElement[Any]]) -> Any:
+        """Return the sums of each host in each setup: of the logarithms of energy (s), of their squares, and more."""
+        log = func.ln(_energy())
         return (
             select(
                 _p.setup,
@@ -186,11 +200,7 @@ class FleetQuery:
                 func.count().label("n"),
                 func.sum(log).label("s"),
                 func.sum(log * log).label("q"),
-                func.sum(day).label("t"),
-                func.sum(day * day).label("tt"),
-                func.sum(day * log).label("ts"),
-                func.min(day).label("first"),
-                func.max(day).label("last"),
+                *more,
                 func.max(_p.id).label("example"),
             )
             .where(_p.valid, _p.energy_source == literal("measured"), _energy() > 0, self.wanted.condition())
@@ -264,32 +274,6 @@ def _moments(column: ColumnElement[Any], name: str) -> list[ColumnElement[Any]]:
         func.sum(column).label(f"{name}_s"),
         func.sum(column * column).label(f"{name}_q"),
     ]
-
-
-def _cost_group(row: Mapping[str, Any] | RowMapping, dimensions: int) -> CostGroup:
-    shared = ("work", "workload", "model", "precision", "point", "boundary", "energy_source", "currency", "cost_basis")
-    return CostGroup(
-        **{name: row[name] for name in shared},
-        values=tuple(row[f"dimension_{at}"] for at in range(dimensions)),
-        per_token=bool(row["per_token"]),
-        hosts=int(row["hosts"]),
-        profiles=int(row["profiles"]),
-        cost=_host_mean(row, "cost"),
-        joules=_host_mean(row, "joules"),
-    )
-
-
-def _host_mean(row: Mapping[str, Any] | RowMapping, name: str) -> HostMean | None:
-    count = row[f"{name}_n"]
-    if not count:
-        return None
-    mean = row[f"{name}_s"] / count
-    return HostMean(count, mean, _variance(row[f"{name}_q"], mean, count) if count > 1 else None)
-
-
-def _variance(squares: float, mean: float, count: int) -> float:
-    """Return the sample variance from a sum of squares; rounding does not make it negative."""
-    return max(0.0, squares - count * mean * mean) / (count - 1)
 
 
 def _machine(row: Mapping[str, Any]) -> Machine:

@@ -6,7 +6,7 @@ import pytest
 
 from fleet_points import DAY_NS, EPYC, START_NS, XEON, fleet, machine, point
 from fleet_queries import assert_queries
-from store.fleet_filter import DIMENSIONS, FILTERS, PointFilter
+from store.fleet_filter import DIMENSIONS, FILTERS, SETUP_DIMENSIONS, PointFilter
 from store.fleet_query import fleet_query
 from store.points_in_memory import points_in_memory
 
@@ -66,7 +66,9 @@ def test_a_filter_chooses_points_by_time_and_by_each_property():
 def test_costs_are_grouped_by_each_property(name):
     facts = {"hardware": XEON, "engine": "ollama", "site": "fra", "rack": "r2", "owner": "ads"}
     number = {"day": 1, "month": 31}.get(name, 0)
-    points = [point("a"), point("b" if name == "host" else "a", number, **{name: facts[name]} if name in facts else {})]
+    change = {name: facts[name]} if name in facts else {}
+    change |= {"setup": 12} if name in SETUP_DIMENSIONS else {}
+    points = [point("a"), point("b" if name == "host" else "a", number, **change)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         found = query.costs((name,))
     values = {each.values[0] for each in found}
@@ -85,8 +87,8 @@ def test_other_works_boundaries_sources_currencies_and_bases_are_groups_of_their
     changes = [
         {},
         {"work": 2, "setup": 12},
-        {"boundary": "components"},
-        {"energy_source": "estimated"},
+        {"boundary": "components", "setup": 13},
+        {"energy_source": "estimated", "setup": 14},
         {"currency": "USD"},
         {"cost_basis": "usage"},
     ]
@@ -102,6 +104,14 @@ def test_a_cost_is_the_mean_of_the_means_of_hosts():
     assert (group.values, group.hosts, group.profiles, group.per_token) == ((EPYC,), 3, 5, True)
     assert group.cost == (2, pytest.approx(1.55), pytest.approx(0.45**2 * 2))
     assert group.joules == (2, pytest.approx(3.1), pytest.approx(0.9**2 * 2))
+
+
+def test_setups_of_one_work_and_hardware_are_one_group():
+    points = [*machine("a", [2.0, 2.2]), *machine("b", [4.0], setup=12, engine_version="0.12"), point("c", setup=13)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware", "engine", "site"))
+    assert (group.values, group.hosts, group.profiles) == ((EPYC, "vllm", "ams"), 3, 4)
+    assert group.joules == (3, pytest.approx((2.1 + 4.0 + 2.0) / 3), pytest.approx(1.27))
 
 
 def test_work_without_tokens_has_the_cost_of_inferences():

@@ -54,7 +54,7 @@ def test_notes_state_what_was_not_tested_and_why():
     without_cost = {"cost_per_million_output_tokens": None, "cost_per_million_inferences": None}
     points = [
         point("a", energy_source="estimated", **without_cost),
-        point("b", boundary="components", joules=None, **without_cost),
+        point("b", boundary="components", setup=12, joules=None, **without_cost),
     ]
     notes = view_of(points).notes
     assert [note.split(":")[0] for note in notes] == [
@@ -86,7 +86,7 @@ def test_the_text_has_every_table_within_the_width():
 
 
 def test_the_text_cuts_long_tables_and_states_how_much():
-    points = [point(f"n{n:03d}", work=n // 30) for n in range(90)]
+    points = [point(f"n{n:03d}", work=n // 30, setup=n // 30) for n in range(90)]
     text = fleet_view_text(view_of(points, ("host",)), 100)
     assert sum(line.startswith("n0") for line in text.splitlines()) == 40
     assert "50 more rows: --json prints them" in text
