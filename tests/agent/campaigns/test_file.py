@@ -99,7 +99,10 @@ def test_the_template_is_a_valid_campaign_of_two_hosts_on_this_machine(tmp_path:
         (f'schedule = "Sun\\n[x]"\n{TWO_HOSTS}', "is not a text of one line"),
         (f'schedule = "$(x)"\n{TWO_HOSTS}', "is not a calendar event"),
         (f"repetitions = 0\n{TWO_HOSTS}", "repetitions = 0 is not an integer from 1 to 100"),
-        (TWO_HOSTS.replace('"local"', '"rsh"'), "launcher: kind = 'rsh' is not one of local, ssh"),
+        (
+            TWO_HOSTS.replace('"local"', '"rsh"'),
+            "launcher: kind = 'rsh' is not one of ansible, kubernetes, local, slurm, ssh",
+        ),
         (TWO_HOSTS.replace('"local"', '"local"\nforks = 3'), "launcher: unknown key 'forks'"),
         ("name = [", "this is not TOML"),
     ],
