@@ -64,7 +64,7 @@ class DatabasePlace:
                 try:
                     self._add([profile], done)
                 except (ForeignHostError, UnstorableError) as error:
-                    done.refused.append(Refused(profile.uid, str(error)))
+                    done.refused.append(Refused(profile.uid, f"{error.cause}. {error.remedy}"))
         return done
 
     def _add(self, profiles: Sequence[FleetProfile], done: Added) -> None:
