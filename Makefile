@@ -28,7 +28,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners proof-engines proof-airgap proof-campaigns wheelhouse docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners proof-engines proof-airgap proof-campaigns proof-fleet wheelhouse docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -81,6 +81,9 @@ proof-airgap: wheelhouse  ## install from the wheelhouse, profile and report wit
 
 proof-campaigns: $(VENV)/.test  ## run campaigns through Ansible, Slurm and Kubernetes (PROOF_ARGS="slurm --quick"; all by default; as root)
 	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/campaigns.py $(PROOF_ARGS)
+
+proof-fleet: $(VENV)/.test  ## let Prometheus and VictoriaMetrics scrape a fleet: an outage, 10,000 hosts, a day on disk (PROOF_ARGS="outage" or --quick)
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/fleet_samples.py $(PROOF_ARGS)
 
 wheelhouse: $(VENV)/.release  ## write dist/wheelhouse: wheels with hashes for hosts without a network, and their SBOM
 	@cd $(ROOT) && rm -rf dist/wheelhouse && mkdir -p dist/wheelhouse

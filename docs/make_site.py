@@ -32,7 +32,7 @@ CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors meters cost offers comparing "
     "configuration service metrics fleet-metrics production-traffic other-hardware sharing fleet fleet-views campaigns "
     "threat-model privacy security exit-codes",
-    "Numbers": "methodology profile estimates topologies crosscheck wall-factor sensor-faults nvidia-h200 "
+    "Numbers": "methodology profile estimates topologies crosscheck wall-factor sensor-faults scale nvidia-h200 "
     "benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
     "Development": "contributing writing-a-workload writing-a-probe words decisions/README changelog requirements",

@@ -147,8 +147,9 @@ def test_every_metric_of_the_rules_and_the_dashboard_is_documented() -> None:
     assert {name for name in used if f":{name}:" not in RULES.read_text(encoding="utf-8")} <= known
 
 
-def test_every_panel_of_the_dashboard_has_a_position_and_a_query() -> None:
-    panels = json.loads((DOCS / "prometheus/dashboard.json").read_text(encoding="utf-8"))["panels"]
+@pytest.mark.parametrize("dashboard", ["dashboard.json", "fleet-dashboard.json"])
+def test_every_panel_of_the_dashboards_has_a_position_and_a_query(dashboard: str) -> None:
+    panels = json.loads((DOCS / "prometheus" / dashboard).read_text(encoding="utf-8"))["panels"]
     assert [panel["id"] for panel in panels] == [number for number, _ in zip(count(1), panels, strict=False)]
     taken = set()
     for panel in panels:
@@ -162,3 +163,15 @@ def test_every_panel_of_the_dashboard_has_a_position_and_a_query() -> None:
         assert place["x"] + place["w"] <= 24
         assert not cells & taken
         taken |= cells
+
+
+def test_every_series_of_the_fleets_dashboard_is_recorded_or_exported() -> None:
+    dashboard = json.loads((DOCS / "prometheus/fleet-dashboard.json").read_text(encoding="utf-8"))
+    used = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    rules = (DOCS / "prometheus/fleet-rules.yml").read_text(encoding="utf-8")
+    recorded = set(re.findall(r"record: (\S+)", rules))
+    exported = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "metrics.md").read_text(encoding="utf-8"), re.MULTILINE))
+    names = set(re.findall(r"(?:\w+:)?inferometer_\w+(?::\w+)?", used))
+    assert names <= recorded | exported
+    assert names & recorded
+    assert "sum by (site" in used
