@@ -44,7 +44,7 @@ DAY_SECONDS = 86_400
 HOSTS_OF_A_RACK, RACKS_OF_A_SITE, OWNERS = 40, 25, 5
 DASHBOARD = Path(__file__).resolve().parent.parent / "docs/prometheus/fleet-dashboard.json"
 QUERY_REPEATS, LONGEST_QUERY_SECONDS = 5, 5.0
-AGREEMENT = 1e-8
+AGREEMENT = 1e-9
 _ACTIVE_SERIES = {
     "prometheus": "prometheus_tsdb_head_series",
     "victoria-metrics": 'vm_cache_entries{type="storage/hour_metric_ids"}',
