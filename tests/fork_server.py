@@ -53,9 +53,13 @@ class Fork(subprocess.Popen[Any]):
         request = json.dumps({"words": list(args), "folder": str(cwd), "environment": dict(env)}).encode()
         self._monitor, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         before_python = frozenset((name, word) for name, word in env.items() if name.startswith(_BEFORE_PYTHON))
-        with theirs, _SENDING:
-            socket.send_fds(_server(before_python).requests, [request], [*streams, theirs.fileno()])
-        self.pid = int(self._monitor.recv(16))
+        try:
+            with theirs, _SENDING:
+                socket.send_fds(_server(before_python).requests, [request], [*streams, theirs.fileno()])
+            self.pid = int(self._monitor.recv(16))
+        except (OSError, ValueError):
+            self._monitor.close()
+            raise
         self._close_pipe_fds(*pipes)
 
     def poll(self) -> int | None:
@@ -75,10 +79,13 @@ class Fork(subprocess.Popen[Any]):
                 self.returncode = int(self._monitor.recv(16))
             except (BlockingIOError, TimeoutError):
                 return None
-            self._monitor.settimeout(None)
-            self._monitor.send(b".")
-            self._monitor.recv(1)  # until the process is reaped, like that of any parent
-            self._monitor.close()
+            except (OSError, ValueError):  # the server has ended
+                self._monitor.close()
+                raise
+            with self._monitor:
+                self._monitor.settimeout(None)
+                self._monitor.send(b".")
+                self._monitor.recv(1)  # until the process is reaped, like that of any parent
         return self.returncode
 
 

@@ -56,10 +56,12 @@ class ModbusState:
 
     def close(self) -> None:
         self.hanging = False
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            self.stop()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     async def _start(self) -> None:
         memory = SimData(0, count=65_536, values=0, datatype=DataType.REGISTERS)

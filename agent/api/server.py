@@ -253,7 +253,7 @@ class Server:
 
     def _close(self, connection: Connection) -> None:
         del self._connections[connection]
-        with suppress(KeyError):  # it is not registered while a thread answers
+        with suppress(KeyError, ValueError):  # it is not registered while a thread answers, or its descriptor has gone
             self._selector.unregister(connection.client)
         connection.client.close()
         connection.unsent.release()

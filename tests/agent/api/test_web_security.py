@@ -8,6 +8,7 @@ import ssl
 import time
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,8 +72,10 @@ def test_many_guesses_are_answered_with_429(exporter: Exporter, tmp_path: Path):
     with secured(exporter, configured(tmp_path)) as address:
         context = trusting(tmp_path)
         assert ask_tls(address, context, Authorization=basic())[0].status == 200
-        statuses = {ask_tls(address, context, Authorization=basic(password=str(n)))[0].status for n in range(15)}
-        assert statuses == {401, 429}
+        guesses = (ask_tls(address, context, Authorization=basic(password=str(n)))[0].status for n in range(500))
+        statuses = list(takewhile((429).__ne__, guesses))  # one more check is allowed every second
+        assert set(statuses) == {401}
+        assert 10 <= len(statuses) < 500
         assert ask_tls(address, context, Authorization=basic())[0].status == 200
 
 
@@ -230,7 +233,7 @@ def test_a_large_response_reaches_a_slow_reader_complete(tmp_path: Path):
         return [body]
 
     path = configured(tmp_path, TLS)
-    with closing(Endpoint()) as endpoint:
+    with closing(Endpoint(Limits(connection_seconds=120.0))) as endpoint:
         endpoint.bind("127.0.0.1:0", None, str(path))
         endpoint._server.application = application
         with socket.socket() as plain:
@@ -272,7 +275,7 @@ def test_the_response_ends_as_tls_demands(exporter: Exporter, tmp_path: Path):
 @pytest.mark.parametrize("start", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n" * 10, bytes(range(256))])
 def test_clients_that_end_no_handshake_prevent_no_scrape(exporter: Exporter, tmp_path: Path, start: bytes):
     path = configured(tmp_path)
-    with secured(exporter, path, Limits(connections=20, request_seconds=0.5)) as address:
+    with secured(exporter, path, Limits(connections=20, request_seconds=3.0)) as address:
         hanging = [connect(address) for _ in range(40)]
         try:
             for each in hanging:
@@ -285,10 +288,12 @@ def test_clients_that_end_no_handshake_prevent_no_scrape(exporter: Exporter, tmp
 
 
 def test_a_client_that_ends_its_handshake_and_sends_nothing_is_disconnected(exporter: Exporter, tmp_path: Path):
+    path = configured(tmp_path)
+    context = trusting(tmp_path)
     with (
-        secured(exporter, configured(tmp_path), Limits(request_seconds=0.3)) as address,
+        secured(exporter, path, Limits(request_seconds=3.0)) as address,
         connect(address) as plain,
-        trusting(tmp_path).wrap_socket(plain, server_hostname="localhost") as client,
+        context.wrap_socket(plain, server_hostname="localhost") as client,
     ):
         assert client.recv(100) == b""
 

@@ -175,7 +175,7 @@ def test_collect_fetches_what_a_host_has_measured_without_its_head(
 
 
 def test_a_run_has_one_head_and_a_changed_file_is_not_continued(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
-    hosts["one"].behave(seconds=30.0)
+    hosts["one"].behave(seconds=300.0)
     file = file_of(tmp_path, hosts)
     with started(tmp_path, "campaign", "run", file) as process:
         await_true(lambda: hosts["one"].measured)
