@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping
 
-_KEY = ("work", "boundary", "energy_source", "currency", "cost_basis")
+_KEY = ("work", "per_token", "boundary", "energy_source", "currency", "cost_basis")
 _SUMS = ("hosts", "profiles", *(f"{name}_{part}" for name in ("cost", "joules") for part in ("n", "s", "q")))
 
 
@@ -29,7 +29,7 @@ def merged(rows: Iterable[Mapping[str, Any] | RowMapping], dimensions: Sequence[
 
 
 def _cost_group(row: Mapping[str, Any]) -> CostGroup:
-    shared = (*_KEY, "workload", "model", "precision", "point", "values")
+    shared = (*(name for name in _KEY if name != "per_token"), "workload", "model", "precision", "point", "values")
     return CostGroup(
         **{name: row[name] for name in shared},
         per_token=bool(row["per_token"]),

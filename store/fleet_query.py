@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, case, func, literal, select, text, true, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, text, true, tuple_
 
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
@@ -86,14 +86,14 @@ class FleetQuery:
 
         A host counts once for each of its setups, such as two versions of its engine.
         """
-        per_token = _p.output_tokens_per_second.is_not(None)
-        amount = case((per_token, _p.cost_per_million_output_tokens), else_=_p.cost_per_million_inferences)
+        amount = case((_per_token(), _p.cost_per_million_output_tokens), else_=_p.cost_per_million_inferences)
         # A setup has one hardware and one engine: the keys of a group are few and short, which halves the time.
         keys: list[ColumnElement[Any]] = [
             _p.setup.label("setup"),
             *(DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name not in SETUP_DIMENSIONS),
             _p.currency.label("currency"),
             _p.cost_basis.label("cost_basis"),
+            _per_token(),
         ]
         hosts = (
             select(
@@ -122,9 +122,7 @@ class FleetQuery:
         )
         facts = [profile_points.c[name] for name in _OF_SETUP]
         fixed = [DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name in SETUP_DIMENSIONS]
-        found = select(groups, *facts, *fixed, per_token.label("per_token")).join_from(
-            groups, profile_points, _p.id == groups.c.example
-        )
+        found = select(groups, *facts, *fixed).join_from(groups, profile_points, _p.id == groups.c.example)
         return merged(self.connection.execute(found).mappings(), dimensions)
 
     def siblings(self, at_least: float) -> list[SiblingGroup]:
@@ -135,15 +133,17 @@ class FleetQuery:
         """
         hosts = self._hosts(()).cte("hosts")
         log_mean = (hosts.c.s / hosts.c.n).label("mean")
-        means = select(hosts.c.setup, hosts.c.host_id, hosts.c.n, hosts.c.q, hosts.c.example, log_mean).cte("means")
+        sums = [hosts.c[name] for name in ("setup", "per_token", "host_id", "n", "q", "example")]
+        means = select(*sums, log_mean).cte("means")
         groups = (
             select(
                 means.c.setup,
+                means.c.per_token,
                 func.count().label("hosts"),
                 func.sum(means.c.mean).label("s"),
                 func.sum(means.c.mean * means.c.mean).label("q"),
             )
-            .group_by(means.c.setup)
+            .group_by(means.c.setup, means.c.per_token)
             .cte("groups")
         )
         others = groups.c.hosts - 1
@@ -154,7 +154,7 @@ class FleetQuery:
                 ((groups.c.s - means.c.mean) / others).label("others_mean"),
                 (groups.c.q - means.c.mean * means.c.mean).label("others_q"),
             )
-            .join(groups, groups.c.setup == means.c.setup)
+            .join(groups, and_(groups.c.setup == means.c.setup, groups.c.per_token == means.c.per_token))
             .where(means.c.n >= _FEWEST_RUNS, others >= _FEWEST_SIBLINGS)
             .cte("compared")
         )
@@ -188,7 +188,7 @@ class FleetQuery:
         change = func.abs(slope * (hosts.c.last - hosts.c.first))
         compared = select(hosts, change.label("change")).where(hosts.c.n >= fewest).cte("compared")
         rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
-        return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
+        return self._series({(row["setup"], row["host_id"], bool(row["per_token"])): _machine(row) for row in rows})
 
     def _hosts(self, more: Sequence[ColumnElement[Any]]) -> Any:
         """Return the sums of each host in each setup: of the logarithms of energy (s), of their squares, and more."""
@@ -196,6 +196,7 @@ class FleetQuery:
         return (
             select(
                 _p.setup,
+                _per_token(),
                 _p.host_id,
                 func.count().label("n"),
                 func.sum(log).label("s"),
@@ -204,7 +205,7 @@ class FleetQuery:
                 func.max(_p.id).label("example"),
             )
             .where(_p.valid, _p.energy_source == literal("measured"), _energy() > 0, self.wanted.condition())
-            .group_by(_p.setup, _p.host_id)
+            .group_by(_p.setup, _per_token(), _p.host_id)
         )
 
     def _candidates(
@@ -225,18 +226,24 @@ class FleetQuery:
         self.tested[name] = everything[0]["tests"]
         return [row for row in everything if row["example"] is not None]
 
-    def _series(self, machines: Mapping[tuple[int, str], Machine]) -> list[EnergySeries]:
+    def _series(self, machines: Mapping[tuple[int, str, bool], Machine]) -> list[EnergySeries]:
         keys, found = list(machines), []
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             part = keys[start : start + _KEYS_AT_ONCE]
             rows = self.connection.execute(
-                select(_p.setup, _p.host_id, _p.created_ns, _energy().label("joules"), _p.inferometer_version)
-                .where(_p.valid, _energy() > 0, self.wanted.condition(), tuple_(_p.setup, _p.host_id).in_(part))
+                select(
+                    *(_p.setup, _p.host_id, _per_token(), _p.created_ns, _energy().label("joules")),
+                    _p.inferometer_version,
+                )
+                .where(
+                    *(_p.valid, _energy() > 0, self.wanted.condition()),
+                    tuple_(_p.setup, _p.host_id).in_([key[:2] for key in part]),
+                )
                 .order_by(_p.setup, _p.host_id, _p.created_ns, _p.id)
             ).all()
-            own: dict[tuple[int, str], list[Any]] = {}
+            own: dict[tuple[int, str, bool], list[Any]] = {}
             for row in rows:
-                own.setdefault((row.setup, row.host_id), []).append(row)
+                own.setdefault((row.setup, row.host_id, bool(row.per_token)), []).append(row)
             found += [
                 EnergySeries(
                     machines[key],
@@ -245,6 +252,7 @@ class FleetQuery:
                     tuple(row.inferometer_version for row in rows),
                 )
                 for key, rows in own.items()
+                if key in machines
             ]
         return found
 
@@ -262,9 +270,17 @@ def fleet_query(engine: Engine, wanted: PointFilter) -> Iterator[FleetQuery]:
         yield FleetQuery(connection, wanted)
 
 
+def _per_token() -> ColumnElement[bool]:
+    """Return whether the figures of a point are those of an output token, and not those of an inference."""
+    return _p.output_tokens_per_second.is_not(None).label("per_token")
+
+
 def _energy() -> ColumnElement[Any]:
-    """Return the energy of an output token, or of an inference without tokens."""
-    return func.coalesce(_p.joules_per_output_token, _p.joules_per_inference)
+    """Return the energy of an output token, or of an inference without tokens.
+
+    It is NULL for tokens whose energy is unknown: that of an inference is another quantity.
+    """
+    return case((_per_token(), _p.joules_per_output_token), else_=_p.joules_per_inference)
 
 
 def _moments(column: ColumnElement[Any], name: str) -> list[ColumnElement[Any]]:

@@ -22,9 +22,9 @@ def work_costs(groups: Sequence[CostGroup], names: Sequence[str]) -> tuple[WorkC
 
     The machines of a work are in the order of their values.
     """
-    by_work: dict[int, list[CostGroup]] = {}
+    by_work: dict[tuple[int, bool], list[CostGroup]] = {}
     for group in groups:
-        by_work.setdefault(group.work, []).append(group)
+        by_work.setdefault((group.work, group.per_token), []).append(group)
     ordered = sorted(by_work.values(), key=lambda own: (-sum(each.profiles for each in own), _name(own[0])))
     return tuple(
         WorkCosts(

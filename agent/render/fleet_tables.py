@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from agent.cost.interval import Interval
 
 _VARYING = {"boundary": "boundary", "energy_source": "energy", "cost_basis": "basis", "currency": "currency"}
-"""The fields that are a column if they differ within the fleet, with its heading."""
+"""The fields that are a column if they differ within the fleet, with its heading; the source and the basis also if
+they limit the figures of all.
+"""
 
 
 class FleetTable(NamedTuple):
@@ -29,8 +31,13 @@ class FleetTable(NamedTuple):
 def cost_tables(view: FleetView) -> tuple[FleetTable, ...]:
     """Return the costs and the energies of machines, a table for each work."""
     every = [each for work in view.costs for each in work.machines]
-    varying = [name for name in _VARYING if len({getattr(each, name) for each in every}) > 1]
+    varying = [name for name in _VARYING if _is_shown({getattr(each, name) for each in every})]
     return tuple(_cost_table(work, view.group_by, varying) for work in view.costs)
+
+
+def _is_shown(values: set[str]) -> bool:
+    """Return whether values differ, or the only one is a source that is not measured or the basis of one part alone."""
+    return len(values) > 1 or any(value in {"estimated", "mixed"} or value.endswith(" alone") for value in values)
 
 
 def _cost_table(work: WorkCosts, group_by: Sequence[str], varying: Sequence[str]) -> FleetTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -102,22 +103,28 @@ def _sections(view: FleetView) -> tuple[Section, ...]:
 def _chart(at: int, work: WorkCosts, view: FleetView) -> Chart | None:
     """Return the cost of one work over time, a line for each group of machines; None without two dates and costs."""
     time = next((name for name in ("day", "month") if name in view.group_by), None)
-    known = [each for each in work.machines if each.cost]
+    priced = [each for each in work.machines if each.cost]
+    hosts = Counter[str]()
+    for each in priced:
+        hosts[each.currency] += each.hosts
+    currency = max(hosts, key=hosts.__getitem__, default="")  # one axis has one currency; the tables have all
+    known = [each for each in priced if each.currency == currency]
     dates = sorted({each.group[time] for each in known}) if time else []
     if time is None or len(dates) < _FEWEST_DATES:
         return None
     lines: dict[tuple[str, ...], dict[str, MachineCost]] = {}
     for machine in known:
         others = tuple(value or "-" for name, value in machine.group.items() if name != time)
-        lines.setdefault((*others, machine.currency, machine.boundary), {})[machine.group[time]] = machine
+        own = (machine.cost_basis, machine.boundary, machine.energy_source)
+        lines.setdefault((*others, *own), {})[machine.group[time]] = machine
     shown = sorted(lines.items(), key=lambda each: -sum(one.hosts for one in each[1].values()))[:_MOST_LINES]
     return Chart(
         key=f"fleet-cost-{at}",
         title=work_name(work),
         summary=f"The cost of a million {work.unit}s by {time}, for the {len(shown)} groups of the most hosts.",
         x=Axis(time, names=tuple(dates)),
-        y=Axis(f"{known[0].currency or 'cost'} per million {work.unit}s", from_zero=True),
-        lines=tuple(_line(at, " ".join(name[:-1]), dates, own) for at, (name, own) in enumerate(shown)),
+        y=Axis(f"{currency or 'cost'} per million {work.unit}s", from_zero=True),
+        lines=tuple(_line(at, " ".join(filter(None, name)), dates, own) for at, (name, own) in enumerate(shown)),
     )
 
 

@@ -161,3 +161,23 @@ def test_profiles_of_one_moment_have_a_series_without_a_straight_line():
     with points_in_memory([point("a", joules=2.0 + n) for n in range(6)]) as engine, fleet_query(engine, ALL) as query:
         assert query.series(6, 10) == []
         assert query.tested["series"] == 1
+
+
+def test_the_energy_of_an_inference_is_never_that_of_a_token():
+    without = {"joules_per_output_token": None}
+    points = [*machine("a", [2.0, 2.0]), *machine("b", [2.0]), point("b", 5, **without)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+    assert (group.per_token, group.joules) == (True, (2, 2.0, 0.0))
+
+
+def test_tokens_and_inferences_of_one_setup_are_groups_and_series_of_their_own():
+    none = {"joules_per_output_token": None, "output_tokens_per_second": None, "cost_per_million_output_tokens": None}
+    tokens = [each for host in "abcd" for each in machine(host, [2.0, 2.01, 2.02])]
+    inferences = [point("a", day, **none) for day in range(10, 13)]
+    with points_in_memory([*tokens, *inferences]) as engine, fleet_query(engine, ALL) as query:
+        assert sorted(each.per_token for each in query.costs(("hardware",))) == [False, True]
+        assert query.siblings(0.1) == []
+        assert query.tested["siblings"] == 4
+        assert {len(each.logs) for each in query.series(3, 10)} == {3}
+        assert query.tested["series"] == 5

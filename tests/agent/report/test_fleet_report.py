@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.fleet.views import fleet_view
+from agent.render.fleet_tables import cost_tables
 from agent.report.fleet_report import fleet_csv, fleet_markdown, fleet_page
 from fleet_points import XEON, fleet, machine
 from store.fleet_filter import PointFilter
@@ -45,3 +48,26 @@ def test_names_of_machines_stay_texts():
     assert "&lt;script&gt;alert(1)" in page
     assert ATTACK not in fleet_markdown(view, CREATED)
     assert b"'=1+1" in fleet_csv(view)
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"), [({"cost_basis": "usage"}, 2), ({"energy_source": "estimated"}, 2), ({"currency": "USD"}, 1)]
+)
+def test_a_line_of_a_chart_has_one_basis_one_source_and_one_currency(change, lines):
+    points = [*fleet(4, 70), *fleet(3, 70, setup=12, seed=2, **change)]
+    page = page_of(points, "hardware", "month")
+    assert f"for the {lines} groups of the most hosts." in page
+    assert page.count("EUR per million output tokens") >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [({"energy_source": "estimated"}, "estimated"), ({"cost_basis": "usage, energy alone"}, "alone")],
+)
+def test_figures_that_are_all_estimated_or_lack_a_part_have_their_label(change, label):
+    assert any(label in cell for cell in cells(fleet(4, 3, **change)))
+    assert not any("measured" in cell for cell in cells(fleet(4, 3)))
+
+
+def cells(points):
+    return [cell for table in cost_tables(view_of(points)) for row in table.rows for cell in row]
