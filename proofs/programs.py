@@ -97,7 +97,8 @@ def _llama() -> Path:
             if shutil.which(program) is None:
                 raise SystemExit(f"llama.cpp is built with {program}, which is missing: apt-get install cmake g++")
         source, output, jobs = folder / "source", folder / "build", str(os.cpu_count() or 1)
-        shutil.unpack_archive(_downloaded(LLAMA, folder, "--no-binary", "llama-cpp-python"), source, filter="data")
+        source.mkdir()
+        run("tar", "--extract", "--file", _downloaded(LLAMA, folder, "--no-binary", "llama-cpp-python"), "-C", source)
         (llama,) = source.glob("*/vendor/llama.cpp")
         run("cmake", "-S", llama, "-B", output, *_LLAMA_OPTIONS)
         run("cmake", "--build", output, "--target", *_LLAMA_PROGRAMS, "--parallel", jobs)
