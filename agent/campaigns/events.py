@@ -12,7 +12,7 @@ from agent.campaigns.facts import HostFacts  # noqa: TC001  msgspec resolves the
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Status = Literal["waiting", "running", "done", "failed"]
+Status = Literal["waiting", "running", "fetched", "done", "failed"]
 
 
 class PlannedTask(msgspec.Struct, frozen=True):
@@ -94,23 +94,29 @@ class TaskState:
 
     @property
     def status(self) -> Status:
-        """Whether its profile waits, may be running, is done or has failed."""
-        if self.stored or (self.ended and not self.ended.reason):
+        """Whether its profile waits, may be running, was fetched, is done (stored by the head) or has failed."""
+        if self.stored:
             return "done"
         if self.ended is None:
             return "waiting"
+        if not self.ended.reason:
+            return "fetched"
         return "running" if self.ended.detached else "failed"
 
 
 @dataclass(slots=True)
 class RunState:
-    """The state of a run: its profiles by id, the verification of its hosts by name, and the launcher's notes."""
+    """The state of a run: its profiles by id, the verification of its hosts by name, and the launcher's notes.
+
+    `damaged_lines` is the number of lines of the journal that could not be read.
+    """
 
     begun: Begun
     tasks: dict[str, TaskState]
     hosts: dict[str, Checked] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     finished: bool = False
+    damaged_lines: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -136,7 +142,7 @@ class RunState:
                 return
 
 
-def state_of(events: Iterable[Event]) -> RunState | None:
+def state_of(events: Iterable[Event | None]) -> RunState | None:
     """Return the state after events, of which the first is the start; None without a start."""
     waiting = iter(events)
     begun = next(waiting, None)
@@ -144,5 +150,6 @@ def state_of(events: Iterable[Event]) -> RunState | None:
         return None
     state = RunState(begun, {each.uid: TaskState(each) for each in begun.tasks})
     for event in waiting:
-        state.apply(event)
+        if event is not None:
+            state.apply(event)
     return state

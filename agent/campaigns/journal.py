@@ -1,4 +1,8 @@
-"""The journal of a campaign's run: one JSON line for each event, on the disk before the next step."""
+"""The journal of a campaign's run: one JSON line for each event, on the disk before the next step.
+
+A line that was written in part, by a head that was killed or on a full disk, is not there for any reader. A damaged
+line is left out: the work that it records is asked for again, and a host repeats none.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from agent.campaigns.errors import CampaignError
 from agent.campaigns.events import Event, Noted, RunState, state_of
 from agent.runtime import typed_json
 from agent.runtime.output import output
-from agent.runtime.text_input import TextInputError, named, read_bytes
+from agent.runtime.text_input import TextInputError, named, quoted, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
 
     from agent.campaigns.events import Begun
 
-_JOURNAL, _ACCEPTED = "journal.jsonl", "accepted"
+_JOURNAL, _ACCEPTED, _LOCK = "journal.jsonl", "accepted", "lock"
+_LOCK_TRIES, _LOCK_SECONDS = 5, 0.1
+"""A reader that asks whether a head runs has the lock for a moment."""
 _MOST_BYTES = 1 << 30
 _COMPACT = (",", ":")
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
@@ -66,26 +72,33 @@ class Journal:
 
 @contextmanager
 def begin(folder: Path, begun: Begun) -> Iterator[Journal]:
-    """Begin a run below the folder of its campaign, and yield its journal. Raises CampaignError and OSError."""
+    """Begin a run below the folder of its campaign, and yield its journal.
+
+    Raises CampaignError if another head runs the campaign, and OSError.
+    """
     own = folder / begun.run
-    own.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    with _locked(own, os.open(own / _JOURNAL, flags, 0o600)) as descriptor:
-        _write(descriptor, begun)
-        state = state_of([begun])
-        if state is None:
-            raise AssertionError  # it begins with its start
-        yield Journal(own, descriptor, state)
+    with _head_of(folder):
+        own.mkdir(mode=0o700)
+        with _opened(own / _JOURNAL, flags) as descriptor:
+            _write(descriptor, begun)
+            for each in (own, folder):
+                _sync(each)
+            state = state_of([begun])
+            if state is None:
+                raise AssertionError  # it begins with its start
+            yield Journal(own, descriptor, state)
 
 
 @contextmanager
 def resume(folder: Path, run: str) -> Iterator[Journal]:
     """Open the journal of a run again; the half-written line of a head that was killed is removed.
 
-    Raises CampaignError if another head runs it, or if it is damaged, and OSError.
+    Raises CampaignError if another head runs the campaign, or if the start of the run is damaged, and OSError.
     """
     own = folder / run
-    with _locked(own, os.open(own / _JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)) as descriptor:
+    with _head_of(folder), _opened(own / _JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) as descriptor:
         state, size = _read(own)
         os.ftruncate(descriptor, size)
         yield Journal(own, descriptor, state)
@@ -96,13 +109,16 @@ def read_state(folder: Path, run: str) -> RunState:
     return _read(folder / run)[0]
 
 
-def is_running(folder: Path, run: str) -> bool:
-    """Return whether a head runs a run now."""
+def is_running(folder: Path) -> bool:
+    """Return whether a head runs a campaign now: its newest run."""
     try:
-        with _locked(folder / run, os.open(folder / run / _JOURNAL, os.O_RDONLY | os.O_CLOEXEC)):
-            return False
-    except CampaignError:
+        with _opened(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
         return True
+    return False
 
 
 def newest_run(folder: Path) -> str | None:
@@ -114,12 +130,20 @@ def newest_run(folder: Path) -> str | None:
 
 
 def accepted_run(folder: Path) -> str | None:
-    """Return the run that later ones are compared with, None if none was accepted."""
-    try:
-        run = read_bytes(folder / _ACCEPTED, 1 << 10, "the name of a run").decode().strip()
-    except (TextInputError, UnicodeDecodeError):
+    """Return the run that later ones are compared with, None if none was accepted. Raises CampaignError."""
+    path = folder / _ACCEPTED
+    if not path.exists():
         return None
-    return run if _RUN.fullmatch(run) else None
+    try:
+        run = read_bytes(path, 1 << 10, "the name of a run").decode("ascii", "replace").strip()
+    except TextInputError as error:
+        raise CampaignError(f"{named(path)}: {error}") from error
+    if not _RUN.fullmatch(run):
+        raise CampaignError(
+            f"{named(path)}: {quoted(run)} is not a run, so there is nothing to compare with: "
+            "`inferometer campaign accept` names one again"
+        )
+    return run
 
 
 def accept_run(folder: Path, run: str) -> None:
@@ -129,22 +153,48 @@ def accept_run(folder: Path, run: str) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, descriptor: int) -> Iterator[int]:
+def _head_of(folder: Path) -> Iterator[None]:
+    """Be the only head of a campaign during the block; the kernel ends this with the process."""
+    with _opened(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) as descriptor:
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise CampaignError(
+                        f"campaign {folder.name} has a head already: wait for it, or end that process"
+                    ) from None
+                time.sleep(_LOCK_SECONDS)
+        yield
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CampaignError(f"run {folder.name} has a head already: wait for it, or end that process") from None
         yield descriptor
     finally:
         os.close(descriptor)
 
 
+def _sync(folder: Path) -> None:
+    """Write the names in a folder to the disk."""
+    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) as descriptor:
+        os.fsync(descriptor)
+
+
 def _write(descriptor: int, event: Event) -> None:
+    """Append a line as a whole, or leave the journal as it was: a full disk must not leave a part of a line."""
+    size = os.fstat(descriptor).st_size
     waiting = memoryview(f"{typed_json.to_json(event, separators=_COMPACT)}\n".encode())
-    while waiting:
-        waiting = waiting[os.write(descriptor, waiting) :]
-    os.fsync(descriptor)
+    try:
+        while waiting:
+            waiting = waiting[os.write(descriptor, waiting) :]
+        os.fsync(descriptor)
+    except BaseException:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _read(folder: Path) -> tuple[RunState, int]:
@@ -152,16 +202,30 @@ def _read(folder: Path) -> tuple[RunState, int]:
     path = folder / _JOURNAL
     try:
         content = read_bytes(path, _MOST_BYTES, "the journal of a campaign")
-        size = content.rfind(b"\n") + 1
-        state = state_of(typed_json.from_json(line, Event) for line in content[:size].splitlines())
-    except (TextInputError, msgspec.MsgspecError, ValueError) as error:
+    except TextInputError as error:
         raise CampaignError(f"{named(path)}: {error}") from error
+    size = content.rfind(b"\n") + 1
+    events = [_event(line) for line in content[:size].splitlines()]
+    state = state_of(events)
     if state is None:
-        raise CampaignError(f"{named(path)}: it has no start: run the campaign again")
+        raise CampaignError(f"{named(path)}: its start is damaged: run the campaign again")
+    state.damaged_lines = events.count(None)
     return state, size
 
 
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line, None if the line is damaged."""
+    try:
+        found: Event = typed_json.from_json(line, Event)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    return found
+
+
 def _has_begun(folder: Path) -> bool:
-    """Return whether a head was not killed before it wrote the start of a run."""
+    """Return whether a head wrote the start of a run: before that, it asks no host."""
     path = folder / _JOURNAL
-    return path.is_file() and path.stat().st_size > 0
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.readline(_MOST_BYTES).endswith(b"\n")

@@ -33,13 +33,13 @@ class HostResult(msgspec.Struct, frozen=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True):
-    """A profile of the run; `reason` is that of a failed one."""
+    """A profile of the run; `reason` is that of a failed one, and a `fetched` one is not stored by the head yet."""
 
     uid: str
     host: str
     workload: str
     repetition: int
-    status: Literal["waiting", "running", "done", "failed"]
+    status: Literal["waiting", "running", "fetched", "done", "failed"]
     stored: bool
     reason: str
 
@@ -76,7 +76,7 @@ class CampaignResult(msgspec.Struct, frozen=True):
 
     @property
     def has_failures(self) -> bool:
-        """Whether a host was refused, or a profile is not done."""
+        """Whether the head lacks a profile, for example of a refused host."""
         return any(each.status != "done" for each in self.profiles)
 
 

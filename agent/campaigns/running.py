@@ -20,7 +20,7 @@ from probes.text import one_line
 from store.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.bundles.manifest import Bundle
     from agent.campaigns.campaign import Campaign
@@ -48,7 +48,7 @@ class Head:
         self._hosts = {each.host.name: each for each in campaign.hosts}
 
     def measure(self) -> None:
-        """Verify the hosts of all profiles that are not done, and measure these. Raises CampaignError and OSError.
+        """Verify the hosts of all profiles that are missing, and measure these. Raises CampaignError and OSError.
 
         A host that fails changes nothing for the others. Profiles that an earlier head has fetched are stored first.
         """
@@ -66,11 +66,9 @@ class Head:
                 continue
 
     def collect(self) -> None:
-        """Fetch the profiles that are not done from the stores of their hosts; nothing is measured."""
+        """Fetch the profiles that are missing from the stores of their hosts; nothing is measured."""
         self._store_fetched()
-        state = self._journal.state
-        wanted = [task.planned for task in state.tasks.values() if task.status != "done"]
-        tasks = [export_task(self._hosts[each.host].host, each.uid) for each in wanted]
+        tasks = [export_task(self._hosts[each.host].host, each.uid) for each in self._missing()]
         with closing(self._campaign.launcher.run(tasks, self._journal, lambda each: each.code is not None)) as outcomes:
             for outcome in outcomes:
                 if outcome.code == 0:
@@ -79,11 +77,10 @@ class Head:
                     self._show(f"{outcome.task.host.name}: {outcome.task.uid} is not there: {reason_of(outcome)}")
 
     def _tasks(self) -> Sequence[Task]:
-        """Return the tasks of the profiles that are not done, after the facts of their host."""
+        """Return the tasks of the missing profiles, after the facts of their host."""
         waiting: dict[str, list[PlannedTask]] = {}
-        for task in self._journal.state.tasks.values():
-            if task.status != "done":
-                waiting.setdefault(task.planned.host, []).append(task.planned)
+        for each in self._missing():
+            waiting.setdefault(each.host, []).append(each)
         found = list[Task]()
         for number, (name, expected) in enumerate(self._hosts.items()):
             if name in waiting:
@@ -92,6 +89,12 @@ class Head:
                 workload = self._campaign.workloads[each.workload]
                 found.append(profile_task(self._campaign, expected, workload, each.uid))
         return found
+
+    def _missing(self) -> Iterator[PlannedTask]:
+        """Yield the profiles that are neither in the store of the head nor in a file beside its journal."""
+        for uid, task in self._journal.state.tasks.items():
+            if not task.stored and not self._journal.bundle(uid).exists():
+                yield task.planned
 
     def _facts_uid(self, number: int) -> str:
         return f"{self._journal.state.begun.run}-host-{number}"
@@ -148,21 +151,23 @@ class Head:
         return bundle, ""
 
     def _store_fetched(self) -> None:
-        """Store the bundles that an earlier head has written, whether or not the journal has their end."""
+        """Store the bundles that an earlier head has written, whether or not the journal has their end.
+
+        A damaged one is removed: its host has the profile.
+        """
         for uid, task in self._journal.state.tasks.items():
             path = self._journal.bundle(uid)
             if task.stored or not path.exists():
                 continue
             try:
-                content = read_bytes(path, MAX_BUNDLE_BYTES, "a bundle")
+                bundle, reason = self._bundle(read_bytes(path, MAX_BUNDLE_BYTES, "a bundle"), uid)
             except TextInputError as error:
-                self._show(f"warning: {path}: {error}")
-                continue
-            bundle, reason = self._bundle(content, uid)
+                bundle, reason = None, str(error)
             if bundle is None:
-                self._show(f"warning: {path}: {reason}")
+                self._show(f"warning: {path}: {reason}; its host is asked again")
+                path.unlink(missing_ok=True)
                 continue
-            if task.ended is None or task.ended.reason:
+            if task.status != "fetched":
                 self._journal.append(Ended(uid, 0, "", 0.0, detached=False))
             self._store(bundle)
 

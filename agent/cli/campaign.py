@@ -56,7 +56,7 @@ def run(context: typer.Context, file: FileArgument, report: ReportOption = None,
 
     Example: inferometer campaign run campaign.toml --report machines.html
     """
-    from agent.campaigns.journal import begin, is_running, new_run, newest_run, read_state
+    from agent.campaigns.journal import begin, new_run, newest_run
     from agent.campaigns.planning import begun
 
     campaign = read(file)
@@ -64,11 +64,9 @@ def run(context: typer.Context, file: FileArgument, report: ReportOption = None,
     folder = folder_of(context, campaign.name)
     with failing():
         earlier = newest_run(folder)
-        if earlier and is_running(folder, earlier):
-            fail(f"run {earlier} of {campaign.name} has a head already: wait for it, or end that process")
-        if earlier and not read_state(folder, earlier).finished:
-            print_err(f"run {earlier} did not finish; this is a new one")
         with begin(folder, begun(campaign, new_run(), time.time_ns())) as journal:
+            if earlier and not _is_finished(folder, earlier):
+                print_err(f"run {earlier} did not finish; this is a new one")
             print_err(f"run {journal.state.begun.run} of {campaign.name}")
             _measure(context, campaign, journal, report, as_json=as_json)
 
@@ -125,7 +123,7 @@ def status(context: typer.Context, file: FileArgument, as_json: JsonOption = Fal
     campaign = read(file)
     with failing():
         folder, newest = _newest(context, campaign)
-        result = _result(context, campaign, read_state(folder, newest), running=is_running(folder, newest))
+        result = _result(context, campaign, read_state(folder, newest), running=is_running(folder))
     print_result(result, campaign_text, as_json=as_json)
 
 
@@ -150,6 +148,18 @@ def accept(context: typer.Context, file: FileArgument, as_json: JsonOption = Fal
         print_json({"campaign": campaign.name, "accepted": newest})
     else:
         print_err(f"run {newest} of {campaign.name} is accepted: later runs are compared with it")
+
+
+def _is_finished(folder: Path, run: str) -> bool:
+    """Return whether a run has finished, or its journal is damaged, which is a warning."""
+    from agent.campaigns.errors import CampaignError
+    from agent.campaigns.journal import read_state
+
+    try:
+        return read_state(folder, run).finished
+    except CampaignError as error:
+        print_err(f"warning: {error}")
+        return True
 
 
 def _check_report(path: Path | None) -> None:
@@ -232,6 +242,8 @@ def _result(context: typer.Context, campaign: Campaign, state: RunState, *, runn
     from agent.campaigns.result import result_of
     from agent.cli.campaign_file import documents_of
 
+    if state.damaged_lines:
+        print_err(f"warning: {state.damaged_lines} damaged lines of the journal of run {state.begun.run} are left out")
     folder = folder_of(context, campaign.name)
     accepted = None if campaign.drift is None else accepted_run(folder)
     before = None if accepted in {None, state.begun.run} else read_state(folder, str(accepted))

@@ -119,4 +119,7 @@ def failing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        fail(f"{error.filename or 'the journal'}: it cannot be written ({error.strerror or error})")
+        fail(
+            f"{error.filename or 'the journal'}: it cannot be written ({error.strerror or error}). Free some space or "
+            "check its permissions; `inferometer campaign resume` then continues a run that has begun"
+        )

@@ -77,7 +77,8 @@ def _state(each: _Json, host: _Json, states: Collection[str]) -> str:
         return "done"
     if host["problems"]:
         return "REFUSED"
-    return "FAILED" if "failed" in states else "running" if "running" in states else "waiting"
+    named = {"failed": "FAILED", "fetched": "NOT STORED", "running": "running"}
+    return next((text for status, text in named.items() if status in states), "waiting")
 
 
 def _reasons(result: _Json) -> Iterator[str]:

@@ -144,6 +144,26 @@ def test_a_head_that_dies_before_the_store_stores_the_bundle_when_it_resumes(tmp
         assert journal.state.is_complete
 
 
+@pytest.mark.parametrize("content", [None, b"PK damaged"])
+def test_a_fetched_bundle_that_is_lost_or_damaged_is_asked_for_again(tmp_path: Path, content: bytes | None) -> None:
+    def full(_bundle: Bundle) -> None:
+        raise StoreError("store", "the disk is full", "free some space")
+
+    with head(tmp_path) as (_, journal, launcher, _saved, lines):
+        campaign = replace(campaign_of(tmp_path, TWO_HOSTS), launcher=launcher)
+        Head(campaign, journal, full, lines.append).measure()
+        assert [task.status for task in journal.state.tasks.values()] == ["fetched", "fetched"]
+        path = journal.bundle(f"{RUN}-1")
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    with head(tmp_path) as (own, journal, launcher, saved, _):
+        own.measure()
+        assert [task.uid for task in launcher.ran] == [f"{RUN}-host-0", f"{RUN}-1"]
+        assert sorted(saved) == [f"{RUN}-1", f"{RUN}-2"]
+        assert journal.state.is_complete
+
+
 def test_collecting_measures_nothing_and_takes_what_hosts_have_stored(tmp_path: Path) -> None:
     def answers(task: Task) -> Outcome:
         assert task.words[:2] == ("profiles", "export")

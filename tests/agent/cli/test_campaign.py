@@ -192,6 +192,24 @@ def test_a_run_has_one_head_and_a_changed_file_is_not_continued(tmp_path: Path, 
     assert "has changed since run" in refused.stderr
 
 
+def test_a_torn_start_of_a_run_stops_no_command(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
+    one = {"one": hosts["one"]}
+    file = file_of(tmp_path, one)
+    first = result(run(tmp_path, "campaign", "run", file, "--json"))
+    [journal] = tmp_path.glob("**/nightly/*/journal.jsonl")
+    torn = journal.parent.with_name("29990101-000000-0123abcd")
+    torn.mkdir()
+    (torn / "journal.jsonl").write_bytes(journal.read_bytes()[:40])
+    for command in ("status", "resume", "collect"):
+        shown = run(tmp_path, "campaign", command, file, "--json")
+        assert (shown.returncode, result(shown)["run"]) == (0, first["run"])
+    (torn / "journal.jsonl").write_bytes(journal.read_bytes()[:40] + b"\n")  # a start that is damaged as a whole
+    assert "its start is damaged: run the campaign again" in run(tmp_path, "campaign", "status", file).stderr
+    again = run(tmp_path, "campaign", "run", file, "--json")
+    assert again.returncode == 0
+    assert "its start is damaged" in again.stderr
+
+
 def test_check_verifies_every_host_and_measures_nothing(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
     hosts["two"].behave(facts={"devices": []})
     file = file_of(tmp_path, hosts, own='devices = { "AMD EPYC*" = 1 }\n')
