@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 ResultOption = Literal["--bundle", "-o"]
 STANDARD_OUTPUT = "/dev/stdout"
+MOST_RESULT_BYTES = 32 << 20
+"""The largest result that a host may return: a bundle without samples has some hundred kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)

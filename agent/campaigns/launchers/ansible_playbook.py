@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from agent.bundles.manifest import MAX_BUNDLE_BYTES
 from agent.campaigns.launchers.job_notes import by_host
 from agent.campaigns.launchers.processes import MOST_ERROR_BYTES
+from agent.campaigns.records import MOST_RESULT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +114,7 @@ def playbook_of(tasks: Sequence[Task], results: Path) -> dict[str, str]:
     lines = "\n".join(line for own in by_host(tasks).values() for line in _host(own))
     return {
         PLAYBOOK: _PLAY.format(results=_unsafe(str(results)), tasks=lines),
-        TASK: _STEPS.format(most_bytes=MAX_BUNDLE_BYTES, most=MOST_ERROR_BYTES // 4),
+        TASK: _STEPS.format(most_bytes=MOST_RESULT_BYTES, most=MOST_ERROR_BYTES // 4),
         LIMIT: "".join(f"{own[0].host.address}\n" for own in by_host(tasks).values()),
     }
 

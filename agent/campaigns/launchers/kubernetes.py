@@ -10,39 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.launchers.job_notes import JobNotes, by_host
-from agent.campaigns.launchers.kubernetes_cluster import Cluster, JobState
-from agent.campaigns.launchers.kubernetes_jobs import PodOptions, job_name, logged, manifest
+from agent.campaigns.launchers.kubernetes_cluster import Cluster
+from agent.campaigns.launchers.kubernetes_jobs import PodOptions, job_name, manifest
+from agent.campaigns.launchers.kubernetes_waiting import WaitingHost, log_readers
 from agent.campaigns.launchers.result_folder import check_uids
-from agent.campaigns.records import Outcome
 from agent.runtime.text_input import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from agent.campaigns.fields import Fields
-    from agent.campaigns.records import Notes, Task
+    from agent.campaigns.records import Notes, Outcome, Task
 
 _POLL_SECONDS = 1.0
 _HOSTS_PER_SECOND = 100
 """The cluster's answer has some kilobytes for each host, so more hosts are asked for less often."""
-_BETWEEN_SECONDS = 60.0
-"""The time between two reads of the log of a host, after its facts."""
-_HOPELESS_SECONDS, _SILENT_SECONDS = 60.0, 600.0
-_MOST_ERRORS = 1 << 14
+_SILENT_SECONDS = 600.0
+"""The time that the cluster may not answer."""
 _IMAGE = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A host with tasks that have no outcome."""
-
-    job: str
-    tasks: list[Task]
-    sent_ns: int
-    since: float
-    is_first: bool = True
-    log_due: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +53,40 @@ class KubernetesLauncher:
         self._check(tasks)
         waiting, refused = self._created(by_host(tasks), JobNotes(notes))
         for name, reason in refused.items():
-            yield from _lost(waiting.pop(name), reason, proceed)
+            yield from waiting.pop(name).lost(reason, proceed)
         answered = time.monotonic()
-        while waiting:
-            polled_ns = time.time_ns()
-            try:
-                states = self.cluster.states()
-                answered = time.monotonic()
-                for name, host in list(waiting.items()):
-                    yield from self._advance(host, states.get(host.job), polled_ns, proceed)
-                    if not host.tasks:
-                        self.cluster.delete(host.job)
-                        del waiting[name]
-            except CampaignError as error:
-                if time.monotonic() - answered > _SILENT_SECONDS:
-                    raise CampaignError(f"{error}. Then continue with `inferometer campaign resume`") from error
-            time.sleep(max(_POLL_SECONDS, len(waiting) / _HOSTS_PER_SECOND))
+        with log_readers(self.cluster) as read:
+            while waiting:
+                try:
+                    states, answered = self.cluster.states(), time.monotonic()
+                except CampaignError as error:
+                    if time.monotonic() - answered > _SILENT_SECONDS:
+                        raise CampaignError(f"{error}. Then continue with `inferometer campaign resume`") from error
+                else:
+                    for name, host in list(waiting.items()):
+                        yield from host.advance(states.get(host.job), self.wait_seconds, read, proceed)
+                        if not host.tasks:
+                            del waiting[name]
+                            self._end(host)
+                time.sleep(max(_POLL_SECONDS, len(waiting) / _HOSTS_PER_SECOND))
 
-    def _created(self, hosts: Mapping[str, list[Task]], known: JobNotes) -> tuple[dict[str, _Waiting], dict[str, str]]:
+    def _end(self, host: WaitingHost) -> None:
+        if not host.keeps_job:
+            self.cluster.delete(host.job)
+
+    def _created(
+        self, hosts: Mapping[str, list[Task]], known: JobNotes
+    ) -> tuple[dict[str, WaitingHost], dict[str, str]]:
         """Create the Jobs that do not exist; return those of all hosts, and why hosts have none."""
         existing = self.cluster.states()
         noted = {host: known.job_of(own) for host, own in hosts.items()}
         jobs = {host: job if (job := noted[host]) in existing else job_name(own) for host, own in hosts.items()}
         missing = {host: own for host, own in hosts.items() if jobs[host] not in existing}
-        known.put({jobs[host]: own for host, own in hosts.items() if noted[host] != jobs[host]})
+        known.put({jobs[host]: own for host, own in hosts.items() if host in missing or noted[host] != jobs[host]})
         refused = self._create({host: manifest(own, self.pods) for host, own in missing.items()})
         now = time.monotonic()
         waiting = {
-            host: _Waiting(jobs[host], list(own), known.submitted_ns(own[0]), now) for host, own in hosts.items()
+            host: WaitingHost(jobs[host], list(own), known.submitted_ns(own[0]), now) for host, own in hosts.items()
         }
         return waiting, refused
 
@@ -115,59 +107,11 @@ class KubernetesLauncher:
                         refused[host] = str(error)
         return refused
 
-    def _advance(
-        self, host: _Waiting, state: JobState | None, polled_ns: int, proceed: Callable[[Outcome], bool]
-    ) -> Iterator[Outcome]:
-        """Yield the outcomes that a host has now."""
-        if state is None:
-            yield from _lost(host, f"the Job {host.job} was deleted", proceed)
-        elif state.phase == "pending":
-            if host.is_first:
-                host.sent_ns = polled_ns
-            limit = _HOPELESS_SECONDS if state.is_hopeless else self.wait_seconds
-            if time.monotonic() - host.since > limit:
-                late = f"the Job {host.job} did not start within {limit / 60:g} minutes: {state.reason}"
-                yield from _lost(host, late, proceed)
-        elif state.phase == "ended" or host.is_first or time.monotonic() >= host.log_due:
-            host.log_due = time.monotonic() + _BETWEEN_SECONDS
-            yield from _arrived(host, self.cluster.log(state.pod) if state.pod else "", proceed)
-            if state.phase == "ended":
-                yield from _lost(host, f"the Job {host.job} ended without a result: {state.reason}", proceed)
-
     def _check(self, tasks: Sequence[Task]) -> None:
         check_uids(tasks)
         for task in tasks:
             if not _NODE.fullmatch(task.host.address):
                 raise CampaignError(f"host {task.host.name}: {quoted(task.host.address)} is not the name of a node")
-
-
-def _arrived(host: _Waiting, log: str, proceed: Callable[[Outcome], bool]) -> Iterator[Outcome]:
-    """Yield the outcomes that a log shows, in the order of the tasks."""
-    received_ns = time.time_ns()
-    while host.tasks:
-        task = host.tasks[0]
-        try:
-            end = logged(log, task.uid)
-        except ValueError as error:
-            outcome = Outcome(task, None, b"", str(error), host.sent_ns, received_ns)
-        else:
-            if end is None:
-                return
-            outcome = Outcome(task, end.code, end.result, end.messages[-_MOST_ERRORS:], host.sent_ns, received_ns)
-        del host.tasks[0]
-        host.is_first = False
-        if not proceed(outcome):
-            host.tasks.clear()
-        yield outcome
-
-
-def _lost(host: _Waiting, reason: str, proceed: Callable[[Outcome], bool]) -> Iterator[Outcome]:
-    """Yield an outcome for each task that has none."""
-    while host.tasks:
-        outcome = Outcome(host.tasks.pop(0), None, b"", reason, host.sent_ns, time.time_ns())
-        if not proceed(outcome):
-            host.tasks.clear()
-        yield outcome
 
 
 def launcher(fields: Fields) -> KubernetesLauncher:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.bundles.manifest import MAX_BUNDLE_BYTES
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.launchers.kubernetes_jobs import CONTAINER, LABEL
+from agent.campaigns.launchers.processes import printed_by
 from agent.campaigns.launchers.programs import output_of
 from agent.runtime.text_input import quoted
 from probes.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from threading import Event
 
 _Json = dict[str, Any]
 Phase = Literal["pending", "running", "ended"]
@@ -24,7 +26,21 @@ _HOPELESS = {
     *("CreateContainerError", "RunContainerError"),
 }
 """Reasons of a waiting container that waiting rarely ends."""
-_LOG_BYTES = MAX_BUNDLE_BYTES * 4 // 3
+_LOG_BYTES = 32 << 20
+"""A node keeps 10 MiB of a log unless it is configured otherwise."""
+_LOG_SECONDS = 45.0
+_LONGEST_ERROR = 400
+_CALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log of a pod, read between two Unix times; `began` is the first of them by the monotonic clock."""
+
+    text: str
+    began: float
+    began_ns: int
+    ended_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +71,23 @@ class Cluster:
         jobs = (item for item in items if item["kind"] == "Job")
         return {name: _state(job, pods.get(name)) for job in jobs if (name := job["metadata"]["name"])}
 
-    def log(self, pod: str) -> str:
-        """Return the log of a pod. Raises CampaignError."""
-        return output_of((*self.kubectl, "logs", pod, f"--container={CONTAINER}", f"--limit-bytes={_LOG_BYTES}"))
+    def log(self, pod: str, stop: Event) -> Log:
+        """Return the log of a pod. Raises CampaignError, also if it does not come in time or is too large."""
+        began, began_ns = time.monotonic(), time.time_ns()
+        words = ("logs", pod, f"--container={CONTAINER}", f"--limit-bytes={_LOG_BYTES}")
+        found = printed_by((*self.kubectl, *words), stop, _LOG_SECONDS, late="check the node and the API server")
+        if found.code != 0:
+            raise CampaignError(one_line(found.errors.strip())[-_LONGEST_ERROR:] or f"kubectl ended with {found.code}")
+        if len(found.output) >= _LOG_BYTES:
+            raise CampaignError(f"it is larger than {_LOG_BYTES >> 20} MiB: let the workload print less")
+        return Log(found.output.decode(errors="replace"), began, began_ns, time.time_ns())
 
     def delete(self, job: str) -> None:
         """Delete a Job with its pod, if it exists."""
         with suppress(CampaignError):
-            output_of((*self.kubectl, "delete", "job", job, "--ignore-not-found", "--wait=false"))
+            output_of(
+                (*self.kubectl, "delete", "job", job, "--ignore-not-found", "--wait=false"), seconds=_CALL_SECONDS
+            )
 
     def nodes(self, selector: str) -> Sequence[str]:
         """Return the nodes that a label selector matches. Raises CampaignError if there are none."""

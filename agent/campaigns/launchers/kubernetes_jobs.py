@@ -37,12 +37,14 @@ task() {
   shift 3
   echo "inferometer-begun $uid"
   printf %s "$given" | timeout --kill-after=30 "$seconds" "$@" 2>&1
-  echo "inferometer-code $uid $?"
+  printf '\\ninferometer-code %s %s\\n' "$uid" $?
   [ ! -e "/tmp/$uid" ] || base64 -w 120 "/tmp/$uid"
   echo "inferometer-end $uid"
   rm -f "/tmp/$uid"
 }
+sleep 5
 """
+"""The pause lets the head see an empty log, so that the bounds of the clock are narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,12 @@ def _container(tasks: Sequence[Task], options: PodOptions) -> _Json:
     return {
         "name": CONTAINER,
         "image": options.image,
-        # Kubernetes replaces $(NAME) in a command, and $$( by $(.
-        "command": ["/bin/sh", "-c", script_of(tasks).replace("$(", "$$(")],
+        "command": ["/bin/sh", "-c", _literal(script_of(tasks))],
         "env": [
             {"name": "INFEROMETER_PATH_SYSFS", "value": "/host/sys"},
             {"name": "XDG_STATE_HOME", "value": f"{_SCRATCH}/state"},
             {"name": "HOME", "value": _SCRATCH},
+            *({"name": name, "value": _literal(text)} for text, name in _given(tasks).items()),
         ],
         **({"resources": {"limits": dict(options.limits)}} if options.limits else {}),
         "securityContext": {
@@ -133,15 +135,26 @@ def _container(tasks: Sequence[Task], options: PodOptions) -> _Json:
     }
 
 
+def _literal(text: str) -> str:
+    """Return a text without variables of Kubernetes, which replaces $(NAME) in a command or a value, and $$( by $(."""
+    return text.replace("$(", "$$(")
+
+
 def script_of(tasks: Sequence[Task]) -> str:
     """Return the script of the container: it prints each result in base64 between two lines."""
-    lines = (
-        shlex.join(
-            ("task", task.uid, f"{task.timeout_seconds:.0f}", task.given, *task.command(f"{_SCRATCH}/{task.uid}"))
-        )
-        for task in tasks
-    )
-    return _SCRIPT + "".join(f"{line}\n" for line in lines)
+    given = _given(tasks)
+    return _SCRIPT + "".join(f"{_line(task, given)}\n" for task in tasks)
+
+
+def _line(task: Task, given: Mapping[str, str]) -> str:
+    beginning = shlex.join(("task", task.uid, f"{task.timeout_seconds:.0f}"))
+    return f'{beginning} "${given[task.given]}" {shlex.join(task.command(f"{_SCRATCH}/{task.uid}"))}'
+
+
+def _given(tasks: Sequence[Task]) -> dict[str, str]:
+    """Return the variable of each standard input: the words of the script are in the list of processes of the node."""
+    texts = dict.fromkeys(task.given for task in tasks)
+    return {text: f"CAMPAIGN_GIVEN_{number}" for number, text in enumerate(texts)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from agent.bundles.manifest import MAX_BUNDLE_BYTES
-from agent.campaigns.records import Outcome
+from agent.campaigns.records import MOST_RESULT_BYTES, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -90,32 +90,48 @@ class _Hosts:
                 yield ready
 
 
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The output of a process; without a `code` it did not start or had to be ended, and `errors` has the reason."""
+
+    code: int | None
+    output: bytes
+    errors: str
+    received_ns: int
+
+
 def run_process(task: Task, argv: Sequence[str], stop: threading.Event) -> Outcome:
     """Run a command to its end, its time limit, or `stop`, and return the outcome with what it printed."""
     sent_ns = time.time_ns()
+    found = printed_by(argv, stop, task.timeout_seconds, task.given, late="raise timeout_hours")
+    return Outcome(task, found.code, found.output, found.errors, sent_ns, found.received_ns)
+
+
+def printed_by(argv: Sequence[str], stop: threading.Event, seconds: float, given: str = "", *, late: str) -> Printed:
+    """Run a program to its end, its time limit, or `stop`; `late` is the remedy for one that exceeds its limit."""
     try:
         child = subprocess.Popen(
             argv,
-            stdin=subprocess.PIPE if task.given else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the head alone, which ends its processes itself
         )
     except OSError as error:
         reason = f"{argv[0]} cannot be started ({error.strerror}): install it, or name its path"
-        return Outcome(task, None, b"", reason, sent_ns, time.time_ns())
-    exchange = _Exchange(child, task.given.encode())
+        return Printed(None, b"", reason, time.time_ns())
+    exchange = _Exchange(child, given.encode())
     with child:
         try:
-            reason = exchange.until_closed(stop, task.timeout_seconds)
+            reason = exchange.until_closed(stop, seconds, late)
             if not reason:
                 child.wait()
         finally:
             end_process(child)
     if reason:
-        return Outcome(task, None, b"", reason, sent_ns, exchange.received_ns)
+        return Printed(None, b"", reason, exchange.received_ns)
     errors = exchange.errors.decode(errors="replace")
-    return Outcome(task, child.returncode, bytes(exchange.result), errors, sent_ns, exchange.received_ns)
+    return Printed(child.returncode, bytes(exchange.result), errors, exchange.received_ns)
 
 
 class _Exchange:
@@ -128,7 +144,7 @@ class _Exchange:
         self._child = child
         self._given = memoryview(given)
 
-    def until_closed(self, stop: threading.Event, seconds: float) -> str:
+    def until_closed(self, stop: threading.Event, seconds: float, late: str) -> str:
         """Exchange until the process closes its outputs; return why it must be ended before, empty if it need not."""
         ends = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
@@ -137,13 +153,13 @@ class _Exchange:
                 if stop.is_set():
                     return "the head stopped while it ran"
                 if (left := ends - time.monotonic()) <= 0:
-                    return f"it did not end within {seconds:g} s: raise timeout_hours"
+                    return f"it did not end within {seconds:g} s: {late}"
                 for key, _ in selector.select(min(_LOOK_SECONDS, left)):
                     if not self._continues(key):
                         selector.unregister(key.fileobj)
                         key.fileobj.close()  # type: ignore[union-attr]  # it is a pipe
-                if len(self.result) > MAX_BUNDLE_BYTES:
-                    return f"its result is larger than {MAX_BUNDLE_BYTES >> 20} MiB"
+                if len(self.result) > MOST_RESULT_BYTES:
+                    return f"its result is larger than {MOST_RESULT_BYTES >> 20} MiB"
         return ""
 
     def _register(self, selector: selectors.BaseSelector) -> None:

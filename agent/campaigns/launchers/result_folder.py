@@ -6,11 +6,10 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from agent.bundles.manifest import MAX_BUNDLE_BYTES
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.launchers.job_notes import by_host
 from agent.campaigns.launchers.processes import MOST_ERROR_BYTES
-from agent.campaigns.records import Outcome
+from agent.campaigns.records import MOST_RESULT_BYTES, Outcome
 from agent.runtime.text_input import TextInputError, quoted, read_bytes
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class ResultFolder:
             code = _code(read_bytes(self._folder / f"{stem}.code", _MOST_CODE_BYTES, "an exit code"))
             errors = _tail(self._folder / f"{stem}.errors")
             path = self._folder / f"{stem}.result"
-            result = read_bytes(path, MAX_BUNDLE_BYTES, "a bundle") if path.exists() else b""
+            result = read_bytes(path, MOST_RESULT_BYTES, "a bundle") if path.exists() else b""
         except (TextInputError, OSError) as error:
             return Outcome(task, None, b"", f"its result: {error}", sent_ns, received_ns)
         if code == _TIMED_OUT and not errors:

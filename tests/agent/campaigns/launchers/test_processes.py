@@ -43,7 +43,7 @@ def test_only_the_end_of_long_errors_is_kept() -> None:
 
 
 def test_a_result_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "MAX_BUNDLE_BYTES", 1 << 20)
+    monkeypatch.setattr(processes, "MOST_RESULT_BYTES", 1 << 20)
     outcome = shell("yes")
     assert outcome.code is None
     assert outcome.errors == "its result is larger than 1 MiB"

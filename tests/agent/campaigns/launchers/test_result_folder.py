@@ -105,7 +105,7 @@ def test_a_code_that_is_no_number_is_none(tmp_path: Path, text: str, code: int |
 
 
 def test_a_result_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result_folder, "MAX_BUNDLE_BYTES", 1 << 20)
+    monkeypatch.setattr(result_folder, "MOST_RESULT_BYTES", 1 << 20)
     ended(tmp_path, "facts", result=b"x" * ((1 << 20) + 1))
     (outcome,) = opened(tmp_path, FACTS).poll()
     assert (outcome.code, outcome.result) == (None, b"")
