@@ -1,14 +1,12 @@
 import math
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from amd_cards import JOULE, MI210, MI300A, MI350X, RADEON, STRIX, instinct, metrics_table, pci_card, ppt
-from hwmon_readings import channel, outer, readings
+from amd_cards import JOULE, MI210, RADEON, STRIX, instinct, metrics_table, pci_card, ppt
+from hwmon_readings import channel, readings
 from probes.amdgpu import discover, discovery
-from probes.amdgpu.metrics_table import decode
 from probes.amdgpu.probe import AmdGpuProbe, TableReader
 from probes.amdgpu.sensors import ReducedTime
 from probes.attributes import Attribute, OpenAttribute, parse_percent
@@ -16,26 +14,11 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.fdinfo import ClientShares
 from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
 from probes.registry import discover as discover_all
-from probes.settings import SensorSettings
 from trees import copy_tree, write
 
 FIRST, SECOND = "0000:05:00.0", "0000:26:00.0"
 SECOND_NS = 1_000_000_000
 GPU = Device(FIRST, Kind.GPU)
-
-
-@pytest.fixture
-def found(tmp_path):
-    """Return a function that discovers the cards below tmp_path and closes them after the test."""
-    with ExitStack() as stack:
-
-        def search(**settings):
-            result = discover(Roots(str(tmp_path), str(tmp_path / "proc")), SensorSettings(**settings))
-            for probe in result.probes:
-                stack.callback(probe.close)
-            return result
-
-        yield search
 
 
 def keys(probe):
@@ -174,76 +157,6 @@ def test_the_activity_in_the_table_of_a_card_replaces_a_missing_file(tmp_path, f
     assert readings(*found().probes)[FIRST, "package", "utilization_ratio"] == 0.12
 
 
-def test_the_graphics_of_an_apu_are_part_of_its_socket_and_package(tmp_path, found):
-    folder = pci_card(tmp_path, FIRST, STRIX)
-    ppt(tmp_path, FIRST, 17, label="vddnb")
-    (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), socket_power=17_123, gfx_power=9_001, ipu_power=1_204))
-    (probe,) = found().probes
-    assert keys(probe) == {("graphics", "power_watts"), ("socket", "power_limit_watts")}
-    assert outer(probe, "graphics") == ((FIRST, "socket"), ("package-0", "package"))
-    assert probe.read(0) == [9.001, 750.0]
-
-
-def test_the_power_of_an_apu_without_hwmon_is_that_of_its_socket(tmp_path, found):
-    folder = pci_card(tmp_path, FIRST, 0xFFFF)
-    (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), socket_power=17_123))
-    (probe,) = found().probes
-    assert outer(probe, "socket") == (("package-0", "package"),)
-    assert probe.read(0) == [17.123]
-
-
-def test_the_energy_of_an_mi300a_is_that_of_its_socket(tmp_path, found):
-    instinct(tmp_path, FIRST, MI300A, joules=70)
-    (probe,) = found().probes
-    assert outer(probe, "socket", "energy_joules") == ()
-    assert readings(probe)[FIRST, "socket", "energy_joules"] == 70.0
-
-
-def test_a_card_split_into_partitions_is_read_once(tmp_path, found):
-    folder = instinct(tmp_path, FIRST)
-    for number in range(8):
-        home = folder if not number else tmp_path / f"devices/platform/amdgpu_xcp_{number}"
-        card = home / f"drm/card{number}"
-        card.mkdir(parents=True)
-        (card / "device").symlink_to("../..")
-        link = tmp_path / f"class/drm/card{number}"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(card)
-    assert [probe.name for probe in found().probes] == [f"amdgpu/{FIRST}"]
-
-
-def test_the_baseboard_of_mi350_cards_is_published_once_and_contains_every_card(tmp_path, found):
-    cards = [instinct(tmp_path, address, MI350X, index=at) for at, address in enumerate((FIRST, SECOND))]
-    write(cards[0] / "board/node_power", 1400)
-    write(cards[1] / "board/node_power", 1400)
-    first, second = found().probes
-    assert readings(first)[FIRST, "baseboard", "power_watts"] == 1400.0
-    assert ("baseboard", "power_watts") not in keys(second)
-    assert outer(first, "baseboard") == ()
-    for probe in (first, second):
-        assert outer(probe, "package", "energy_joules") == ((FIRST, "baseboard"),)
-
-
-@pytest.mark.parametrize("shown", [0, 4294967295])
-def test_a_baseboard_without_a_value_contains_nothing(tmp_path, found, shown):
-    folder = instinct(tmp_path, FIRST, MI350X)
-    write(folder / "board/node_power", shown)
-    (probe,) = found().probes
-    if shown:
-        assert math.isnan(readings(probe)[FIRST, "baseboard", "power_watts"])
-    else:
-        assert ("baseboard", "power_watts") not in keys(probe)
-
-
-def test_the_baseboard_is_left_out_if_the_energy_of_a_card_is_unknown(tmp_path, found):
-    cards = [instinct(tmp_path, address, MI350X, index=at) for at, address in enumerate((FIRST, SECOND))]
-    write(cards[0] / "board/node_power", 1400)
-    (cards[1] / "gpu_metrics").unlink()
-    first, _ = found().probes
-    assert ("baseboard", "power_watts") not in keys(first)
-    assert outer(first, "package", "energy_joules") == ()
-
-
 def test_a_suspended_card_is_left_asleep(tmp_path, found):
     folder = instinct(tmp_path, FIRST)
     write(folder / "power/runtime_status", "suspended")
@@ -351,71 +264,6 @@ def test_a_card_whose_files_all_fail_is_lost_or_read_again(table, attribute, err
     with pytest.raises(error):
         probe.read(0)
     probe.close()
-
-
-def reduced_table(seconds, cycles, ppt_cycles, **fields):
-    known = {"accumulation_counter": cycles, "prochot": 0, "socket_thm": 0, "vr_thm": 0, "hbm_thm": 0}
-    clock = 10**12 + round(seconds * 1e9)
-    return decode(metrics_table((1, 6), system_clock_counter=clock, **{**known, "ppt": ppt_cycles, **fields}))
-
-
-@pytest.mark.parametrize(
-    ("mask", "reasons"),
-    [
-        (0, 0),
-        (1 << 0, 0x04),
-        (1 << 7 | 1 << 16, 0x04),
-        (1 << 23, 0x04),
-        (1 << 32, 0x20),
-        (1 << 45, 0x20),
-        (1 << 46, 0x08),
-        (1 << 47 | 1 << 36 | 1, 0x2C),
-        (1 << 57, 0),
-    ],
-)
-def test_the_reasons_for_reduced_clocks_have_the_bits_of_nvml(tmp_path, found, mask, reasons):
-    folder = pci_card(tmp_path, FIRST, RADEON)
-    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=mask))
-    assert readings(*found().probes) == {(FIRST, "package", "throttle_reasons"): reasons}
-
-
-def test_reasons_that_a_later_table_lacks_are_a_sentinel(tmp_path, found):
-    folder = pci_card(tmp_path, FIRST, RADEON)
-    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=1))
-    (probe,) = found().probes
-    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3)))
-    assert math.isnan(probe.read(0)[0])
-    assert probe.rejections == [Rejection(0, Reason.SENTINEL)]
-
-
-def test_the_time_of_reduced_clocks_is_the_share_of_the_cycles():
-    times = ReducedTime(GPU)
-    assert times.advance(reduced_table(0, 5000, 100)) == [0.0] * 5
-    assert times.advance(reduced_table(10, 15000, 2600)) == [0.0, 2.5, 0.0, 0.0, 0.0]
-    assert times.advance(reduced_table(20, 25000, 2600)) == [0.0, 2.5, 0.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    "later",
-    [
-        pytest.param((10, 300, 200), id="the cycles restarted"),
-        pytest.param((10, 5000, 3000), id="no cycle passed"),
-        pytest.param((10, 6000, 9000), id="more reduced cycles than cycles"),
-        pytest.param((10, 6000, 50), id="the count fell"),
-    ],
-)
-def test_a_count_that_cannot_have_grown_so_adds_nothing(later):
-    times = ReducedTime(GPU)
-    times.advance(reduced_table(0, 5000, 100))
-    assert times.advance(reduced_table(*later))[1] == 0.0
-
-
-def test_a_missing_count_has_no_value_and_continues_later():
-    times = ReducedTime(GPU)
-    times.advance(reduced_table(0, 1000, 0))
-    assert all(map(math.isnan, times.advance(decode(metrics_table((1, 6))))))
-    assert math.isnan(times.advance(reduced_table(10, 2000, 0, prochot=0xFFFFFFFF))[0])
-    assert times.advance(reduced_table(20, 3000, 500))[1] == 5.0
 
 
 def test_the_trees_of_amd_machines_are_read(tmp_path):
