@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from agent.bundles.manifest import UnixNanoseconds  # noqa: TC001  msgspec resolves the annotations
 from agent.campaigns.errors import CampaignError
 from agent.runtime import typed_json
 from agent.runtime.text_input import quoted
@@ -36,12 +37,12 @@ class HostFacts(msgspec.Struct, frozen=True):
     id: str
     name: str
     version: str
-    started_ns: int
-    ended_ns: int
+    started_ns: UnixNanoseconds
+    ended_ns: UnixNanoseconds
     devices: tuple[DeviceFacts, ...]
     energy: str | None
     boundary: str
-    other_load: float | None
+    other_load: Annotated[float, msgspec.Meta(ge=0.0)] | None
     gpu_users: tuple[str, ...]
     measuring: str
 
@@ -53,10 +54,12 @@ def read_facts(content: bytes) -> HostFacts:
     try:
         facts: HostFacts = typed_json.from_json(content, HostFacts)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise CampaignError(f"its facts are not those of `inferometer campaign facts` ({error})") from error
-    if len(facts.devices) > _MOST_DEVICES:
-        raise CampaignError(f"it lists {len(facts.devices):,} devices")
-    texts = (facts.id, facts.name, facts.version, facts.measuring, *facts.gpu_users)
+        raise CampaignError(
+            f"its facts are not those of `inferometer campaign facts` ({one_line(str(error))})"
+        ) from error
+    if len(facts.devices) > _MOST_DEVICES or len(facts.gpu_users) > _MOST_DEVICES:
+        raise CampaignError(f"it lists more than {_MOST_DEVICES:,} devices")
+    texts = (facts.id, facts.name, facts.version, facts.measuring, facts.energy or "", facts.boundary, *facts.gpu_users)
     for text in (*texts, *(word for each in facts.devices for word in (each.id, each.kind, each.name))):
         if one_line(text) != text:
             raise CampaignError(f"its facts have a text of several lines: {quoted(text)}")

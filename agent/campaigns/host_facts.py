@@ -15,11 +15,14 @@ from agent.energy.provenance import provenance
 from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.gpu_activity import GpuHandle
 from agent.host.inventory import host_id
+from agent.host.server import find_server
 from agent.profiling.analysis.background import other_cpu_seconds
 from agent.profiling.turns import run_in_turn
 from probes.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.config import Config
     from probes.registry import Discovery
 
@@ -30,11 +33,14 @@ _START_FIELD = 19
 """The field `starttime` of /proc/PID/stat after the name, in ticks since the boot (proc(5))."""
 
 
-def gather(config: Config, found: Discovery, name: str) -> HostFacts:
-    """Return the facts of this host, whose name is `name`; it takes a second."""
+def gather(config: Config, found: Discovery, name: str, servers: Sequence[str] = ()) -> HostFacts:
+    """Return the facts of this host, whose name is `name`; it takes a second.
+
+    `servers` are the URLs of the servers to be measured: those on this host are no other programs.
+    """
     started_ns = process_start_ns()
     gpus = [probe for probe in found.probes if isinstance(probe, GpuHandle)]
-    monitor = ActivityMonitor(config.roots, gpus)
+    monitor = ActivityMonitor(config.roots, gpus, server=server_processes(servers, config.roots.procfs))
     before = monitor.snapshot()
     time.sleep(_LOOK_SECONDS)
     load = cpu_usage_between(before, monitor.snapshot(before))
@@ -56,6 +62,19 @@ def gather(config: Config, found: Discovery, name: str) -> HostFacts:
         measuring=one_line(run_in_turn(state_folder(config.database))),
         ended_ns=time.time_ns(),
     )
+
+
+def server_processes(urls: Sequence[str], procfs: str) -> frozenset[int] | None:
+    """Return the processes of the servers that are on this host; None if those of one are not visible, or none runs.
+
+    A profile of a server treats its processes in the same way.
+    """
+    found = frozenset[int]()
+    for server in (find_server(url, procfs) for url in urls):
+        if server.local and server.processes is None:
+            return None
+        found |= server.processes or frozenset()
+    return found
 
 
 def process_start_ns() -> int:

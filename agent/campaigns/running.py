@@ -14,6 +14,7 @@ from agent.campaigns.events import Checked, Ended, Stored
 from agent.campaigns.facts import read_facts
 from agent.campaigns.records import Task
 from agent.campaigns.verification import clock_bounds, verify
+from agent.runtime.console import printable_line
 from agent.runtime.output import output
 from agent.runtime.text_input import TextInputError, read_bytes
 from probes.text import one_line
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agent.campaigns.records import Outcome
 
 _FACTS = ("campaign", "facts")
+_LONGEST_REASON = 1000
 
 
 class Head:
@@ -60,7 +62,10 @@ class Head:
 
     def check(self) -> None:
         """Verify the hosts alone."""
-        tasks = [facts_task(each.host, self._facts_uid(number)) for number, each in enumerate(self._hosts.values())]
+        tasks = [
+            facts_task(self._campaign, each.host, self._facts_uid(number))
+            for number, each in enumerate(self._hosts.values())
+        ]
         with closing(self._campaign.launcher.run(tasks, self._journal, self._proceed)) as outcomes:
             for _ in outcomes:
                 continue
@@ -84,7 +89,7 @@ class Head:
         found = list[Task]()
         for number, (name, expected) in enumerate(self._hosts.items()):
             if name in waiting:
-                found.append(facts_task(expected.host, self._facts_uid(number)))
+                found.append(facts_task(self._campaign, expected.host, self._facts_uid(number)))
             for each in waiting.get(name, ()):
                 workload = self._campaign.workloads[each.workload]
                 found.append(profile_task(self._campaign, expected, workload, each.uid))
@@ -116,11 +121,11 @@ class Head:
         try:
             facts = read_facts(outcome.result)
         except CampaignError as error:
-            return Checked(name, None, None, (str(error),), ())
+            return Checked(name, None, None, (_shortened(str(error)),), ())
         clock = clock_bounds(facts, outcome.sent_ns, outcome.received_ns)
         devices, own = self._hosts[name].devices, self._journal.state.tasks
         found = verify(facts, clock, self._campaign.rules, devices, version("inferometer"), own)
-        return Checked(name, facts, (clock.lower, clock.upper), found.problems, found.notes)
+        return Checked(name, facts, (clock.lower, clock.upper), tuple(map(_shortened, found.problems)), found.notes)
 
     def _take(self, outcome: Outcome) -> None:
         """Take the end of a profile's command: write its bundle first, then the journal, then the store."""
@@ -141,13 +146,13 @@ class Head:
         try:
             bundle = read_bundle(content)
         except BundleError as error:
-            return None, f"its bundle: {error}"
+            return None, _shortened(f"its bundle: {error}")
         if bundle.manifest.uid != uid:
             return None, f"its bundle is that of {bundle.manifest.uid}"
         if self._campaign.rules.require_energy:
             without = [point["name"] for point in bundle.document["points"] if point["energy"] is None]
             if without:
-                return None, f"no energy for {', '.join(map(one_line, without))}"
+                return None, _shortened(f"no energy for {', '.join(without)}")
         return bundle, ""
 
     def _store_fetched(self) -> None:
@@ -185,6 +190,12 @@ class Head:
 
 def _asks_for_facts(task: Task) -> bool:
     return task.words[:2] == _FACTS
+
+
+def _shortened(text: str) -> str:
+    """Return a text with names of a host, which can be as long as it likes, as one line for a table."""
+    line = printable_line(text)
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
 
 
 def reason_of(outcome: Outcome) -> str:

@@ -67,7 +67,7 @@ def _print_commands(campaign: Campaign, *, as_json: bool) -> None:
 
     planned = begun(campaign, "RUN", 0)
     hosts = {each.host.name: each for each in campaign.hosts}
-    tasks = [facts_task(each.host, f"RUN-host-{number}") for number, each in enumerate(hosts.values())]
+    tasks = [facts_task(campaign, each.host, f"RUN-host-{number}") for number, each in enumerate(hosts.values())]
     tasks += [
         profile_task(campaign, hosts[each.host], campaign.workloads[each.workload], each.uid) for each in planned.tasks
     ]

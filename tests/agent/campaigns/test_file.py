@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.campaigns.commands import profile_task
+from agent.campaigns.commands import facts_task, profile_task
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.file import read_campaign
 from agent.campaigns.template import TEMPLATE
@@ -36,6 +36,22 @@ def test_one_command_for_each_profile_has_the_options_of_the_file(tmp_path: Path
     )
     assert task.given == tariff.read_text()
     assert task.timeout_seconds == 7200
+
+
+def test_a_host_is_asked_for_its_facts_with_the_servers_that_its_profiles_measure(tmp_path: Path) -> None:
+    served = '[[workload]]\nname = "endpoint"\n'
+    campaign = campaign_of(
+        tmp_path,
+        f'{HEAD}[[host]]\nname = "one"\n[[host]]\nname = "two"\n{WORKLOAD}'
+        f'{served}options = {{ url = "http://127.0.0.1:8000/v1?key=1" }}\nhosts = ["one"]\n'
+        f'{served}options = {{ url = "http://127.0.0.1:8000", rate = 2.0 }}\nhosts = ["one"]\n'
+        f'{served}options = {{ url = "http://127.0.0.1:9000", server-command = "llama-server -m m.gguf" }}\n',
+    )
+    commands = [facts_task(campaign, each.host, "u").command() for each in campaign.hosts]
+    assert commands[0] == (
+        *("inferometer", "campaign", "facts", "--server=http://127.0.0.1:8000", "-o", "/dev/stdout"),
+    )
+    assert commands[1] == ("inferometer", "campaign", "facts", "-o", "/dev/stdout")
 
 
 def test_the_program_of_a_command_workload_comes_last(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.campaigns import journal as journals
-from agent.campaigns.commands import facts_task
 from agent.campaigns.planning import begun
-from agent.campaigns.records import Host, Outcome
+from agent.campaigns.records import Host, Outcome, Task
 from agent.campaigns.running import Head, reason_of
 from campaign_files import TWO_HOSTS, FakeLauncher, answer, bundle_of, campaign_of, facts_of, profile_of
 from store.errors import StoreError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from agent.bundles.manifest import Bundle
     from agent.campaigns.campaign import Campaign
     from agent.campaigns.journal import Journal
-    from agent.campaigns.records import Task
 
 RUN = "20260101-000000-0123abcd"
 
@@ -179,6 +177,27 @@ def test_collecting_measures_nothing_and_takes_what_hosts_have_stored(tmp_path: 
         assert lines[0].startswith(f"one: {RUN}-1 is not there: no profile")
 
 
+def test_the_facts_of_a_hostile_host_are_a_reason_of_one_short_line(tmp_path: Path) -> None:
+    devices = [{"id": f"{n}", "kind": "gpu", "name": f"{n}" + "x" * 200} for n in range(2000)]
+    results = {
+        "one": facts_of(devices=devices),
+        "two": facts_of(schema="x\n\x1b[2Jthree  verified"),
+    }
+
+    def answers(task: Task) -> Outcome:
+        return answer(task, results[task.host.name])
+
+    text = TWO_HOSTS.replace('name = "one"', 'name = "one"\ndevices = { "H100*" = 8 }')
+    with head(tmp_path, answers, text) as (own, journal, _, saved, _lines):
+        own.measure()
+        [first], [second] = (journal.state.hosts[name].problems for name in ("one", "two"))
+        assert first.startswith("it has 0 of 8 devices H100*")
+        assert len(first) < 1100
+        assert "its facts are not those of" in second
+        assert second.isprintable()
+        assert saved == []
+
+
 @pytest.mark.parametrize(
     ("code", "errors", "reason"),
     [
@@ -194,5 +213,5 @@ def test_collecting_measures_nothing_and_takes_what_hosts_have_stored(tmp_path: 
     ],
 )
 def test_the_reason_is_the_error_that_the_command_printed(code: int | None, errors: str, reason: str) -> None:
-    task = facts_task(Host("one", "one"), "u")
+    task = Task("u", Host("one", "one"), ("campaign", "facts"))
     assert reason_of(Outcome(task, code, b"", errors)) == reason

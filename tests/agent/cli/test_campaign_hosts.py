@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import fake_nvml
+from agent.host.activity import has_host_pids
 from campaign_files import campaign_file
 from command import ROOT, call, run
 from sshd_server import needs_sshd, sshd
@@ -97,3 +102,33 @@ def test_a_host_prints_its_facts_with_the_start_of_its_process(tmp_path: Path) -
     assert facts["measuring"] == ""
     assert facts["schema"] == "inferometer.facts"
     assert {"id", "kind", "name"} == set(facts["devices"][0])
+
+
+_SERVER = """
+import http.server
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_the_server_that_is_measured_is_no_other_program_on_the_gpu(tmp_path: Path) -> None:
+    library = fake_nvml.build(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            fake_nvml.write_state(library, [replace(fake_nvml.H100, programs=(server.pid,))])
+            asked = ("campaign", "facts", "--path.nvml-library", library)
+            found = [json.loads(run(tmp_path, *asked, *own).stdout) for own in ((), ("--server", f"{url}/v1"))]
+        finally:
+            server.kill()
+    users = [fake_nvml.H100.uuid] if has_host_pids("/proc", os.getpid()) else []  # in a container nobody is identified
+    assert [each["gpu_users"] for each in found] == [users, []]
+    assert all(each["other_load"] is not None for each in found)
+
+
+def test_the_address_of_a_server_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    refused = call(tmp_path, "campaign", "facts", "--server", "localhost")
+    assert refused.returncode == 2
+    assert "--server is 'localhost': give a URL" in refused.stderr
