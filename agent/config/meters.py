@@ -14,7 +14,7 @@ from agent.config import value_types as types
 from agent.config.errors import ConfigError
 from agent.config.meter_kinds import COMMON, KINDS
 from agent.config.setting import Setting, Table
-from agent.runtime.addresses import parse_address, refusal
+from agent.runtime.addresses import is_loopback, parse_address, refusal
 from agent.runtime.text_input import quoted
 from probes.meters.units import JOULES
 from probes.settings import MeterConfig
@@ -33,7 +33,6 @@ _PLACES: Mapping[str, str] = {
 }
 """The module that reads the places of values, for each kind that has them; most files have no meters."""
 _METADATA = "169.254.169.254"
-_LOOPBACK_NAME = "localhost"
 _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.1, 3600.0
 
 
@@ -276,7 +275,7 @@ def _check_security(meter: MeterConfig, entry: str) -> None:
         raise ConfigError(f"{entry}: ca_file and fingerprint exclude each other; remove one of them")
     if meter.user and not meter.password_file:
         raise ConfigError(f"{entry}.user needs password_file; add the path of a file with the password, mode 0600")
-    if meter.kind == "redfish" and scheme == "http" and not _is_loopback(meter.url):
+    if meter.kind == "redfish" and scheme == "http" and not is_loopback(urlsplit(meter.url).hostname or ""):
         raise ConfigError(f"{entry}.url = {quoted(meter.url)} would show the password to the network; use https")
     if meter.snmp_auth and not meter.user:
         raise ConfigError(f"{entry}.snmp_auth has no effect without user; add the user of SNMPv3")
@@ -298,9 +297,3 @@ def _check_places(meter: MeterConfig, entry: str) -> None:
             places.check_place(getattr(meter, key))
         except ValueError as error:
             raise ConfigError(f"{entry}.{key} = {quoted(getattr(meter, key))} {error}") from error
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    address = parse_address(host)
-    return host == _LOOPBACK_NAME or bool(address and address.is_loopback)

@@ -12,7 +12,7 @@ from agent.config import value_types as types
 from agent.config.errors import ConfigError
 from agent.config.serving_kinds import GENERIC, KINDS, QUANTITIES, MetricNames
 from agent.config.setting import Setting, Table
-from agent.runtime.addresses import parse_address, refusal
+from agent.runtime.addresses import is_loopback, parse_address, refusal
 from agent.runtime.text_input import quoted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _METRIC = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"\\{}]*"\})?|')
 _LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)?")
-_LOOPBACK_NAME = "localhost"
 MOST_SERVERS = 32
 _PLAIN = ("name", "url", "kind", "model", "devices", "credentials_file", "ca_file")
 """The keys whose values the record holds under the same name."""
@@ -193,6 +192,4 @@ def as_table(server: ServingConfig) -> dict[str, Any]:
 def _is_private(url: str) -> bool:
     """Return whether nobody on the network can read a request to a URL."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    address = parse_address(host)
-    return parts.scheme == "https" or host == _LOOPBACK_NAME or bool(address and address.is_loopback)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")

@@ -34,6 +34,12 @@ def parse_address(host: str) -> _Address | None:
         return None
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by name or address, is this one; of other names it is unknown."""
+    address = parse_address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
 def refusal(address: _Address) -> str:
     """Return the reason not to connect to an address, empty if it is allowed.
 

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from agent.runtime.addresses import parse_address, refusal
+from agent.runtime.addresses import is_loopback, parse_address, refusal
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,15 @@ def test_addresses_of_hosts_are_allowed(text: str) -> None:
 
 def test_a_name_is_not_an_address() -> None:
     assert parse_address("localhost") is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "::1%lo"])
+def test_a_loopback_host_is_recognized_by_name_and_address(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "example.org", "localhost.example.org", "10.0.0.1", "::2", "127.0.0.1.example.org"]
+)
+def test_a_host_elsewhere_is_no_loopback_host(host):
+    assert not is_loopback(host)
