@@ -52,7 +52,7 @@ def placement_in(log: str) -> Placement:
 
 def check_request(engine: EngineSpec, gpu_layers: int) -> None:
     """Raise WorkloadError if the requested device and number of layers exclude each other."""
-    if is_cpu(engine, 0) and gpu_layers > 0 and engine.device != AUTO:
+    if engine.device == CPU and gpu_layers > 0:
         raise WorkloadError(f"--device cpu and --gpu-layers {gpu_layers} exclude each other", "give one of them")
     if engine.device not in {AUTO, CPU} and gpu_layers == 0:
         raise WorkloadError(f"--device {engine.device} and --gpu-layers 0 exclude each other", "give one of them")

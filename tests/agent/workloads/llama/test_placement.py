@@ -53,6 +53,13 @@ def test_a_request_that_was_met_is_no_error(device, layers, log):
     check_use(placement_in(log), EngineSpec(device), layers, "")
 
 
+@pytest.mark.parametrize(
+    ("device", "layers"), [("CUDA0", 8), ("CUDA0", -1), ("auto", 8), ("auto", 0), ("cpu", 0), ("cpu", -1)]
+)
+def test_a_device_and_its_layers_are_requested_together(device, layers):
+    check_request(EngineSpec(device), layers)
+
+
 @pytest.mark.parametrize(("device", "layers"), [("cpu", 4), ("CUDA0", 0)])
 def test_a_device_without_its_layers_is_refused(device, layers):
     with pytest.raises(WorkloadError, match="exclude each other"):
