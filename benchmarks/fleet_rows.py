@@ -54,6 +54,7 @@ def points(host: int, profiles: int, found: Fault, source: random.Random) -> Ite
     name = f"node{host:05d}"
     for number in range(profiles):
         created_ns = START_NS + number * _DAYS_BETWEEN * DAY_NS + host * 10**9
+        date = datetime.fromtimestamp(created_ns // 10**9, UTC).date()
         changed = DRIFT if host in found.drifts and number >= 20 * profiles // 30 else 1.0
         for at, (point, factor) in enumerate(POINTS):
             joules = own * factor * changed * source.gauss(1, _RUN_SCATTER)
@@ -68,7 +69,8 @@ def points(host: int, profiles: int, found: Fault, source: random.Random) -> Ite
                 rack=f"r{host // 40:03d}",
                 owner="",
                 created_ns=created_ns,
-                date=datetime.fromtimestamp(created_ns // 10**9, UTC).date().isoformat(),
+                date=date.isoformat(),
+                month=f"{date:%Y-%m}",
                 workload="endpoint",
                 model=MODELS[model],
                 precision="fp16",
@@ -77,9 +79,11 @@ def points(host: int, profiles: int, found: Fault, source: random.Random) -> Ite
                 inferometer_version="0.1.0",
                 schema_version="2.5",
                 point=point,
+                unit="output token",
                 parameters=f'{{"rate":{point[5:]}}}',
                 work=work,
                 setup=(host % len(HARDWARE) + 1) * 1000 + work,
+                cost_group=(host % len(HARDWARE) + 1) * 1000 + work,
                 valid=True,
                 repeats=5,
                 energy_source="measured",
@@ -97,13 +101,11 @@ def profile_id(host: int, number: int) -> str:
 
 def _figures(joules: float, factor: float) -> dict[str, float]:
     means = {
-        "joules_per_output_token": joules,
-        "joules_per_inference": 256 * joules,
+        "joules_per_unit": joules,
         "output_tokens_per_second": 2000 / factor,
         "inferences_per_second": 8 / factor,
         "watts": 2000 * joules / factor,
-        "cost_per_million_output_tokens": 0.1 * joules + factor,
-        "cost_per_million_inferences": 256 * (0.1 * joules + factor),
+        "cost_per_million_units": 0.1 * joules + factor,
     }
     ends = {"": 1.0, "_lower": 0.97, "_upper": 1.03}
     return {f"{name}{end}": value * share for name, value in means.items() for end, share in ends.items()}

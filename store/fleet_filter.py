@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, true
+from sqlalchemy import ColumnElement, and_, true
 
 from store.schema import profile_points
 
@@ -20,12 +20,12 @@ DIMENSIONS: Mapping[str, ColumnElement[str]] = {
     "rack": _p.rack,
     "owner": _p.owner,
     "host": _p.host_name,
-    "month": func.substr(_p.date, literal_column("1"), literal_column("7")),
+    "month": _p.month,
     "day": _p.date,
 }
 """The properties by which costs are grouped."""
-SETUP_DIMENSIONS = frozenset({"hardware", "engine"})
-"""Those that are the same for all points of a setup."""
+FIXED_DIMENSIONS = frozenset({"hardware", "engine"})
+"""Those that are the same for all points of a cost group."""
 FILTERS: Mapping[str, ColumnElement[str]] = {
     **{name: column for name, column in DIMENSIONS.items() if name not in {"month", "day"}},
     **{name: profile_points.c[name] for name in ("workload", "model", "precision", "point", "currency")},

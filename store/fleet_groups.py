@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from store.fleet_costs import FACTS
 from store.fleet_records import CostGroup, HostMean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import RowMapping
 
-_KEY = ("work", "per_token", "boundary", "energy_source", "currency", "cost_basis")
-_SUMS = ("hosts", "profiles", *(f"{name}_{part}" for name in ("cost", "joules") for part in ("n", "s", "q")))
 
-
-def merged(rows: Iterable[Mapping[str, Any] | RowMapping], dimensions: Sequence[str]) -> list[CostGroup]:
-    """Return the groups of rows that differ in their setup alone, with the sums of the counts and of the moments."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        values = tuple(row[f"dimension_{name}"] for name in dimensions)
-        own = found.setdefault(
-            (values, *(row[name] for name in _KEY)), {**row, "values": values, **dict.fromkeys(_SUMS, 0)}
-        )
-        for name in _SUMS:
-            own[name] += row[name] or 0
-    return [_cost_group(row) for row in found.values()]
-
-
-def _cost_group(row: Mapping[str, Any]) -> CostGroup:
-    shared = (*(name for name in _KEY if name != "per_token"), "workload", "model", "precision", "point", "values")
+def cost_group(row: Mapping[str, Any] | RowMapping, dimensions: Sequence[str]) -> CostGroup:
+    """Return the group of a row of `store.fleet_costs`."""
     return CostGroup(
-        **{name: row[name] for name in shared},
-        per_token=bool(row["per_token"]),
+        **{name: row[name] for name in FACTS},
+        values=tuple(row[f"dimension_{name}"] for name in dimensions),
         hosts=int(row["hosts"]),
         profiles=int(row["profiles"]),
         cost=_host_mean(row, "cost"),
@@ -40,12 +26,17 @@ def _cost_group(row: Mapping[str, Any]) -> CostGroup:
     )
 
 
-def _host_mean(row: Mapping[str, Any], name: str) -> HostMean | None:
+def _host_mean(row: Mapping[str, Any] | RowMapping, name: str) -> HostMean | None:
     count = row[f"{name}_n"]
-    if not count:
+    if not count or not math.isfinite(row[f"{name}_q"]):  # a login can store any number
         return None
     mean = row[f"{name}_s"] / count
-    return HostMean(count, mean, variance_of(row[f"{name}_q"], mean, count) if count > 1 else None)
+    variance = variance_of(row[f"{name}_q"], mean, count) if count > 1 else None
+    return HostMean(count, mean, variance, *(_bound(row[f"{name}_{end}"] / count) for end in "lu"))
+
+
+def _bound(mean: float) -> float | None:
+    return mean if math.isfinite(mean) else None
 
 
 def variance_of(squares: float, mean: float, count: int) -> float:

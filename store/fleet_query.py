@@ -7,30 +7,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Float, and_, case, func, select, text, true, tuple_
 
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
-from store.fleet_filter import DIMENSIONS, SETUP_DIMENSIONS
-from store.fleet_groups import merged, variance_of
+from store.fleet_costs import ANONYMOUS, costs_of, number
+from store.fleet_groups import cost_group, variance_of
 from store.fleet_records import EnergySeries, FleetSpan, Machine, SiblingGroup
+from store.profile_point import MEASURED
 from store.schema import profile_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import CTE, Connection, Engine
+    from sqlalchemy import CTE, Connection, Engine, Select
 
     from store.fleet_filter import PointFilter
     from store.fleet_records import CostGroup
 
-_p = profile_points.c
+_p, _q = profile_points.c, profile_points.alias("q")
 _DAY_NS = 86_400 * 10**9
 _FEWEST_SIBLINGS = 3
-_FEWEST_RUNS = 3
+_FEWEST_DAYS = 3
 _KEYS_AT_ONCE = 500
-_MEMORY = "256MB"
-"""The memory of one step of a query: the default of PostgreSQL writes such groups to disk."""
+_SETTINGS = {
+    "work_mem": "'256MB'",  # the default writes such groups to disk
+    "jit": "off",  # compiling takes longer than the query
+    "max_parallel_workers_per_gather": "0",  # one index in its order takes less time than two processes without order
+    "random_page_cost": "1.1",  # so that it reads that index
+}
 _MACHINE = (
     "host_name",
     "hardware",
@@ -43,9 +48,10 @@ _MACHINE = (
     "engine_version",
     "point",
 )
-_OF_SETUP = ("work", "workload", "model", "precision", "point", "boundary", "energy_source")
 _EPOCH_DAYS = 20_000
 """Days from 1970 to 2024: times are counted from there, so that their squares lose no digits."""
+_LEAST_JOULES, _MOST_JOULES = 1e-30, 1e30
+"""The range of energies of a unit. Ratios within it are finite; PostgreSQL orders NaN and infinity above it."""
 
 
 @dataclass(slots=True)
@@ -58,13 +64,12 @@ class FleetQuery:
 
     def span(self) -> FleetSpan:
         """Return the extent of the fleet."""
-        measured = func.max(case((_p.joules_per_inference.is_not(None), 1), else_=0))
         hosts = (
             select(
                 func.count().label("points"),
                 func.min(_p.date).label("first"),
                 func.max(_p.date).label("last"),
-                measured.label("measured"),
+                func.count(_p.joules_per_unit).label("measured"),
             )
             .where(self.wanted.condition())
             .group_by(_p.host_id)
@@ -76,105 +81,62 @@ class FleetQuery:
                 func.coalesce(func.sum(hosts.c.points), 0),
                 func.coalesce(func.min(hosts.c.first), ""),
                 func.coalesce(func.max(hosts.c.last), ""),
-                func.coalesce(func.sum(1 - hosts.c.measured), 0),
+                func.count(case((hosts.c.measured == 0, 1))),
             ).select_from(hosts)
         ).one()
         return FleetSpan(int(row[0]), int(row[1]), row[2], row[3], int(row[4]))
 
     def costs(self, dimensions: Sequence[str]) -> list[CostGroup]:
-        """Return the costs and energies of machines by work and by these dimensions.
-
-        A host counts once for each of its setups, such as two versions of its engine.
-        """
-        amount = case((_per_token(), _p.cost_per_million_output_tokens), else_=_p.cost_per_million_inferences)
-        # A setup has one hardware and one engine: the keys of a group are few and short, which halves the time.
-        keys: list[ColumnElement[Any]] = [
-            _p.setup.label("setup"),
-            *(DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name not in SETUP_DIMENSIONS),
-            _p.currency.label("currency"),
-            _p.cost_basis.label("cost_basis"),
-            _per_token(),
-        ]
-        hosts = (
-            select(
-                *keys,
-                func.count().label("profiles"),
-                func.avg(amount).label("cost"),
-                func.avg(_energy()).label("joules"),
-                func.min(_p.id).label("example"),
-            )
-            .where(_p.valid, self.wanted.condition())
-            .group_by(*keys, _p.host_id)
-            .subquery()
-        )
-        own = [hosts.c[key.name] for key in keys]
-        groups = (
-            select(
-                *own,
-                func.count().label("hosts"),
-                func.sum(hosts.c.profiles).label("profiles"),
-                *_moments(hosts.c.cost, "cost"),
-                *_moments(hosts.c.joules, "joules"),
-                func.min(hosts.c.example).label("example"),
-            )
-            .group_by(*own)
-            .subquery()
-        )
-        facts = [profile_points.c[name] for name in _OF_SETUP]
-        fixed = [DIMENSIONS[name].label(f"dimension_{name}") for name in dimensions if name in SETUP_DIMENSIONS]
-        found = select(groups, *facts, *fixed).join_from(groups, profile_points, _p.id == groups.c.example)
-        return merged(self.connection.execute(found).mappings(), dimensions)
+        """Return the costs and energies of machines by work and by these dimensions; a host counts once in each."""
+        rows = self.connection.execute(costs_of(self.wanted.condition(), dimensions)).mappings()
+        return [cost_group(row, dimensions) for row in rows]
 
     def siblings(self, at_least: float) -> list[SiblingGroup]:
         """Return the machines whose mean energy is the share `at_least` above that of their siblings.
 
-        Only measured energies count: the errors of a model of the power differ between machines. A machine is tested
-        with three profiles and three siblings or more; `tested["siblings"]` is the number of tests.
+        Only measured energies count: the errors of a model of the power differ between machines. The values of a
+        machine are those of its days. A machine is tested with three days and three siblings or more;
+        `tested["siblings"]` is the number of tests.
         """
         hosts = self._hosts(()).cte("hosts")
-        log_mean = (hosts.c.s / hosts.c.n).label("mean")
-        sums = [hosts.c[name] for name in ("setup", "per_token", "host_id", "n", "q", "example")]
-        means = select(*sums, log_mean).cte("means")
         groups = (
             select(
-                means.c.setup,
-                means.c.per_token,
-                func.count().label("hosts"),
-                func.sum(means.c.mean).label("s"),
-                func.sum(means.c.mean * means.c.mean).label("q"),
+                hosts.c.setup,
+                number().label("hosts"),
+                func.sum(hosts.c.mean).label("s"),
+                func.sum(hosts.c.mean * hosts.c.mean).label("q"),
             )
-            .group_by(means.c.setup, means.c.per_token)
+            .group_by(hosts.c.setup)
             .cte("groups")
         )
         others = groups.c.hosts - 1
         compared = (
             select(
-                means,
+                hosts,
                 others.label("siblings"),
-                ((groups.c.s - means.c.mean) / others).label("others_mean"),
-                (groups.c.q - means.c.mean * means.c.mean).label("others_q"),
+                ((groups.c.s - hosts.c.mean) / others).label("others_mean"),
+                (groups.c.q - hosts.c.mean * hosts.c.mean).label("others_q"),
             )
-            .join(groups, and_(groups.c.setup == means.c.setup, groups.c.per_token == means.c.per_token))
-            .where(means.c.n >= _FEWEST_RUNS, others >= _FEWEST_SIBLINGS)
+            .join(groups, groups.c.setup == hosts.c.setup)
+            .where(hosts.c.n >= _FEWEST_DAYS, others >= _FEWEST_SIBLINGS)
             .cte("compared")
         )
         above = compared.c.mean - compared.c.others_mean >= math.log1p(at_least)
         found = []
         for row in self._candidates("siblings", compared, above):
-            machine = _machine(row)
-            own = variance_of(row["q"], row["mean"], row["n"])
-            others_variance = variance_of(row["others_q"], row["others_mean"], row["siblings"])
-            found.append(
-                SiblingGroup(machine, row["n"], row["mean"], own, row["siblings"], row["others_mean"], others_variance)
-            )
+            days, count = int(row["n"]), int(row["siblings"])
+            own = (days, row["mean"], variance_of(row["q"], row["mean"], days))
+            means = (count, row["others_mean"], variance_of(row["others_q"], row["others_mean"], count))
+            found.append(SiblingGroup(_machine(row), *own, *means))
         return found
 
     def series(self, fewest: int, most: int) -> list[EnergySeries]:
-        """Return the series of at least `fewest` profiles: up to `most`, those whose straight line changes most.
+        """Return the series of at least `fewest` days: up to `most`, those whose straight line changes most.
 
         `tested["series"]` is the number of all series of that length.
         """
-        log, day = func.ln(_energy()), _p.created_ns / float(_DAY_NS) - _EPOCH_DAYS
+        days = self._days(func.min(_p.created_ns).label("created_ns")).subquery("days")
+        log, day = days.c.log, days.c.created_ns / float(_DAY_NS) - _EPOCH_DAYS
         times = (
             func.sum(day).label("t"),
             func.sum(day * day).label("tt"),
@@ -182,38 +144,54 @@ class FleetQuery:
             func.min(day).label("first"),
             func.max(day).label("last"),
         )
-        hosts = self._hosts(times).cte("hosts")
+        hosts = self._hosts(times, days).cte("hosts")
         spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
-        slope = (hosts.c.n * hosts.c.ts - hosts.c.t * hosts.c.s) / func.nullif(spread, 0)
+        rise = hosts.c.n * (hosts.c.ts - hosts.c.t * hosts.c.mean)
+        slope = rise / func.nullif(spread, 0.0, type_=Float)
         change = func.abs(slope * (hosts.c.last - hosts.c.first))
         compared = select(hosts, change.label("change")).where(hosts.c.n >= fewest).cte("compared")
         rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
-        return self._series({(row["setup"], row["host_id"], bool(row["per_token"])): _machine(row) for row in rows})
+        return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
 
-    def _hosts(self, more: Sequence[ColumnElement[Any]]) -> Any:
-        """Return the sums of each host in each setup: of the logarithms of energy (s), of their squares, and more."""
-        log = func.ln(_energy())
+    def _days(self, *more: ColumnElement[Any]) -> Select[Any]:
+        """Return the mean logarithm of the energy of each host in each setup on each day, and more.
+
+        Repetitions of one day are alike, so a test takes them as one value. Anonymous profiles are of no known machine.
+        """
         return (
             select(
-                _p.setup,
-                _per_token(),
-                _p.host_id,
-                func.count().label("n"),
-                func.sum(log).label("s"),
-                func.sum(log * log).label("q"),
+                *(_p.setup, _p.host_id, (func.sum(func.ln(_p.joules_per_unit)) / number()).label("log")),
                 *more,
-                func.max(_p.id).label("example"),
             )
-            .where(_p.valid, _p.energy_source == literal("measured"), _energy() > 0, self.wanted.condition())
-            .group_by(_p.setup, _per_token(), _p.host_id)
+            .where(text(MEASURED), _has_energy(), _p.host_id.not_like(ANONYMOUS), self.wanted.condition())
+            .group_by(_p.setup, _p.host_id, _p.date)
         )
+
+    def _hosts(self, more: Sequence[ColumnElement[Any]], days: Any = None) -> Select[Any]:
+        """Return the days of each host and setup (n), the mean of their logarithms, their sum of squares, and more."""
+        days = self._days().subquery("days") if days is None else days
+        return select(
+            days.c.setup,
+            days.c.host_id,
+            number().label("n"),
+            (func.sum(days.c.log) / number()).label("mean"),
+            func.sum(days.c.log * days.c.log).label("q"),
+            *more,
+        ).group_by(days.c.setup, days.c.host_id)
 
     def _candidates(
         self, name: str, compared: CTE, condition: ColumnElement[bool], order: Any = None, most: int | None = None
     ) -> list[Mapping[str, Any]]:
         """Return the groups that meet a condition with their machines, and count all of them."""
         total = select(func.count().label("tests")).select_from(compared).cte("total")
-        chosen = select(compared).where(condition)
+        newest = (
+            select(_q.c.id)
+            .where(text(MEASURED), _q.c.setup == compared.c.setup, _q.c.host_id == compared.c.host_id)
+            .order_by(_q.c.date.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        chosen = select(compared, newest.label("example")).where(condition)
         chosen = chosen.order_by(order.desc()).limit(most) if order is not None else chosen
         found = chosen.cte("found")
         columns = [profile_points.c[each] for each in _MACHINE]
@@ -226,34 +204,21 @@ class FleetQuery:
         self.tested[name] = everything[0]["tests"]
         return [row for row in everything if row["example"] is not None]
 
-    def _series(self, machines: Mapping[tuple[int, str, bool], Machine]) -> list[EnergySeries]:
+    def _series(self, machines: Mapping[tuple[int, str], Machine]) -> list[EnergySeries]:
         keys, found = list(machines), []
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             part = keys[start : start + _KEYS_AT_ONCE]
+            columns = (_p.setup, _p.host_id, _p.date, _p.created_ns, _p.joules_per_unit, _p.inferometer_version)
             rows = self.connection.execute(
-                select(
-                    *(_p.setup, _p.host_id, _per_token(), _p.created_ns, _energy().label("joules")),
-                    _p.inferometer_version,
-                )
-                .where(
-                    *(_p.valid, _energy() > 0, self.wanted.condition()),
-                    tuple_(_p.setup, _p.host_id).in_([key[:2] for key in part]),
-                )
+                select(*columns)
+                .where(text(MEASURED), _has_energy())
+                .where(self.wanted.condition(), tuple_(_p.setup, _p.host_id).in_(part))
                 .order_by(_p.setup, _p.host_id, _p.created_ns, _p.id)
             ).all()
-            own: dict[tuple[int, str, bool], list[Any]] = {}
+            own: dict[tuple[int, str], dict[str, list[Any]]] = {}
             for row in rows:
-                own.setdefault((row.setup, row.host_id, bool(row.per_token)), []).append(row)
-            found += [
-                EnergySeries(
-                    machines[key],
-                    tuple(row.created_ns for row in rows),
-                    tuple(math.log(row.joules) for row in rows),
-                    tuple(row.inferometer_version for row in rows),
-                )
-                for key, rows in own.items()
-                if key in machines
-            ]
+                own.setdefault((row.setup, row.host_id), {}).setdefault(row.date, []).append(row)
+            found += [_energy_series(machines[key], list(days.values())) for key, days in own.items()]
         return found
 
 
@@ -265,31 +230,24 @@ def fleet_query(engine: Engine, wanted: PointFilter) -> Iterator[FleetQuery]:
             driver: Any = connection.connection.driver_connection
             driver.create_function("ln", 1, math.log, deterministic=True)
         else:
-            connection.execute(text(f"SET LOCAL work_mem = '{_MEMORY}'"))
-            connection.execute(text("SET LOCAL jit = off"))  # compiling takes longer than the query
+            for name, value in _SETTINGS.items():
+                connection.execute(text(f"SET LOCAL {name} = {value}"))
         yield FleetQuery(connection, wanted)
 
 
-def _per_token() -> ColumnElement[bool]:
-    """Return whether the figures of a point are those of an output token, and not those of an inference."""
-    return _p.output_tokens_per_second.is_not(None).label("per_token")
+def _has_energy() -> ColumnElement[bool]:
+    """Return the condition of a row whose energy has a logarithm."""
+    return and_(_p.joules_per_unit > _LEAST_JOULES, _p.joules_per_unit < _MOST_JOULES)
 
 
-def _energy() -> ColumnElement[Any]:
-    """Return the energy of an output token, or of an inference without tokens.
-
-    It is NULL for tokens whose energy is unknown: that of an inference is another quantity.
-    """
-    return case((_per_token(), _p.joules_per_output_token), else_=_p.joules_per_inference)
-
-
-def _moments(column: ColumnElement[Any], name: str) -> list[ColumnElement[Any]]:
-    """Return count, sum and sum of squares of a column."""
-    return [
-        func.count(column).label(f"{name}_n"),
-        func.sum(column).label(f"{name}_s"),
-        func.sum(column * column).label(f"{name}_q"),
-    ]
+def _energy_series(machine: Machine, days: Sequence[Sequence[Any]]) -> EnergySeries:
+    """Return the series of the rows of days."""
+    return EnergySeries(
+        machine,
+        tuple(rows[0].created_ns for rows in days),
+        tuple(math.fsum(math.log(row.joules_per_unit) for row in rows) / len(rows) for rows in days),
+        tuple(rows[-1].inferometer_version for rows in days),
+    )
 
 
 def _machine(row: Mapping[str, Any]) -> Machine:

@@ -17,19 +17,24 @@ class FleetSpan(NamedTuple):
 
 
 class HostMean(NamedTuple):
-    """The mean of the means of `hosts` that have a figure, with its sample variance; None for one host."""
+    """The mean of the means of `hosts` that have a figure, with its sample variance; None for one host.
+
+    `lower` and `upper` are the means of the bounds of the profiles, in the same way; None if a profile has no bound.
+    """
 
     hosts: int
     mean: float
     variance: float | None
+    lower: float | None
+    upper: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class CostGroup:
     """The machines that did one work, with the same values of the chosen dimensions.
 
-    `cost` is that of a million output tokens, or of a million inferences without `per_token`, `joules` the energy of
-    one; each is over the means of the hosts. None: unknown.
+    `cost` is that of a million units, such as output tokens, `joules` the energy of one; each is over the means of the
+    hosts. None: unknown.
     """
 
     work: int
@@ -37,12 +42,12 @@ class CostGroup:
     model: str
     precision: str
     point: str
+    unit: str
     values: tuple[str, ...]
     boundary: str
     energy_source: str
     currency: str
     cost_basis: str
-    per_token: bool
     hosts: int
     profiles: int
     cost: HostMean | None
@@ -70,13 +75,13 @@ class Machine:
 class SiblingGroup:
     """The energies of one host in one setup, and those of its siblings: the other hosts with this setup.
 
-    Energies are natural logarithms of joules per output token, or per inference without tokens. `runs`, `mean` and
-    `variance` are those of the profiles of the host; `siblings`, `siblings_mean` and `siblings_variance` those of the
-    means of the others.
+    Energies are natural logarithms of joules per unit, such as an output token. `days`, `mean` and `variance` are those
+    of the days of the host, each of which is the mean of its profiles; `siblings`, `siblings_mean` and
+    `siblings_variance` those of the means of the others.
     """
 
     machine: Machine
-    runs: int
+    days: int
     mean: float
     variance: float
     siblings: int
@@ -86,9 +91,9 @@ class SiblingGroup:
 
 @dataclass(frozen=True, slots=True)
 class EnergySeries:
-    """The energies of one host in one setup over time, as logarithms like those of `SiblingGroup`.
+    """The energies of one host in one setup, a value for each day, as logarithms like those of `SiblingGroup`.
 
-    `versions` are those of Inferometer, one for each profile.
+    `times_ns` are those of the first profiles of the days, `versions` those of Inferometer in the last ones.
     """
 
     machine: Machine

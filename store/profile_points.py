@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -30,7 +31,9 @@ _CPU = "cpu"
 _ACCELERATORS = ("gpu", "npu", "fpga", "accelerator")
 _NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "threads", "model", "precision"})
 """The settings that make no difference to the figures, or that are facts under another name."""
+_IN_COST_GROUP = ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
 _MILLION = 1e6
+TOKEN, INFERENCE = "output token", "inference"
 
 
 def replace_points(connection: Connection, profile_id: str, created_ns: int, text: str) -> None:
@@ -57,7 +60,7 @@ def points_of(document: _Json, profile_id: str, created_ns: int) -> tuple[Profil
     """
     if not document["schema_version"].startswith(_SCHEMA):
         return ()
-    host, engine = document["host"], document["engine"]
+    host, engine, date = document["host"], document["engine"], datetime.fromtimestamp(created_ns // 10**9, UTC).date()
     labels, hardware = host.get("labels") or {}, hardware_of(document)
     shared = {
         "profile_id": profile_id,
@@ -68,7 +71,8 @@ def points_of(document: _Json, profile_id: str, created_ns: int) -> tuple[Profil
         "rack": labels.get("rack", ""),
         "owner": labels.get("owner", ""),
         "created_ns": created_ns,
-        "date": datetime.fromtimestamp(created_ns // 10**9, UTC).date().isoformat(),
+        "date": date.isoformat(),
+        "month": f"{date:%Y-%m}",
         "workload": document["workload"]["name"],
         "engine": engine["name"],
         "engine_version": engine["version"],
@@ -105,26 +109,25 @@ def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfileP
     count = own.get("parameter_count") or workload["parameter_count"]
     model = model_name(workload["name"], point["parameters"].get("model") or settings.get("model"), count)
     precision = own.get("precision") or workload["precision"] or ""
-    energy = point["energy"] or {}
-    cost, basis = _costs(point["cost"])
-    per_inference = energy.get("joules_per_inference")
-    work = _work(document, point, model, precision)
+    unit = INFERENCE if point["output_tokens_per_second"] is None else TOKEN
+    cost, basis = _cost(point["cost"], unit)
+    work = _work(document, point, model, precision, unit)
     figures: dict[str, _Json | None] = {
-        "joules_per_output_token": energy.get("joules_per_output_token"),
-        "joules_per_inference": per_inference and per_inference["total"],
+        "joules_per_unit": _energy(point["energy"], unit),
         "output_tokens_per_second": point["output_tokens_per_second"],
         "inferences_per_second": point["inferences_per_second"],
         "watts": point["power"] and point["power"]["mean_watts"],
-        **cost,
+        "cost_per_million_units": cost,
     }
     texts: _Json = {**shared, "model": model, "precision": precision, "point": point["name"], "cost_basis": basis}
-    texts |= {"currency": (point["cost"] or {}).get("currency") or ""}
+    texts |= {"unit": unit, "currency": (point["cost"] or {}).get("currency") or ""}
     cut: _Json = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}
     return ProfilePoint(
         **cut,
         parameters=json.dumps(point["parameters"], sort_keys=True, separators=(",", ":")),
         work=work,
         setup=_setup(document, work, shared["hardware"]),
+        cost_group=_digest(work, *(texts[name] for name in _IN_COST_GROUP)),
         valid=point["valid"],
         repeats=point["repeats"],
         **_columns(figures),
@@ -132,20 +135,31 @@ def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfileP
 
 
 def _columns(figures: Mapping[str, _Json | None]) -> _Json:
-    """Return the columns of figures: the mean and both bounds of each."""
+    """Return the columns of figures: the mean and both bounds of each. A number that is not finite is unknown."""
     ends = {"": "mean", "_lower": "lower", "_upper": "upper"}
-    return {f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()}
+    found: _Json = {
+        f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()
+    }
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
 
 
-def _work(document: _Json, point: _Json, model: str, precision: str) -> int:
-    """Return the digest of the work of a point: the model, its precision, the settings and the parameters."""
+def _energy(energy: _Json | None, unit: str) -> _Json | None:
+    """Return the energy of a unit. It is unknown for tokens without one: that of an inference is another quantity."""
+    if energy is None:
+        return None
+    per_inference: _Json = energy.get("joules_per_inference") or {}
+    return energy.get("joules_per_output_token") if unit == TOKEN else per_inference.get("total")
+
+
+def _work(document: _Json, point: _Json, model: str, precision: str, unit: str) -> int:
+    """Return the digest of the work of a point: the model, its precision, the settings, the parameters and the unit."""
     workload = document["workload"]
     settings = {
         name: value
         for name, value in {**workload["settings"], **point["parameters"]}.items()
         if value is not None and name not in _NOT_IN_WORK
     }
-    return _digest(workload["name"], model, workload["model_sha256"], precision, settings)
+    return _digest(workload["name"], model, workload["model_sha256"], precision, settings, unit)
 
 
 def _setup(document: _Json, work: int, hardware: str) -> int:
@@ -169,22 +183,20 @@ def _digest(*facts: object) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def _costs(cost: _Json | None) -> tuple[dict[str, _Json | None], str]:
-    """Return the costs of a million output tokens and of a million inferences, and their basis.
+def _cost(cost: _Json | None, unit: str) -> tuple[_Json | None, str]:
+    """Return the cost of a million units, and its basis: the allocation, else the usage.
 
-    The basis is the allocation, else the usage. A cost without one of its parts is that of the other part.
+    A cost without one of its parts is that of the other part.
     """
     basis = next((each for each in ("allocation", "usage") if cost and cost[each]), "")
     if not cost or not basis:
-        return {"cost_per_million_output_tokens": None, "cost_per_million_inferences": None}, ""
+        return None, ""
     inference, tokens = cost[basis]["per_inference"], cost[basis]["per_million_output_tokens"]
     parts = [part for part in ("energy", "capital") if inference[part]]
-    each = _sum((inference[part] for part in parts), _MILLION)
-    found = {
-        "cost_per_million_output_tokens": _sum((tokens[part] for part in parts), 1.0) if tokens else None,
-        "cost_per_million_inferences": each,
-    }
-    return found, basis if len(parts) > 1 else f"{basis}, {parts[0]} alone" if parts else ""
+    named = basis if len(parts) > 1 else f"{basis}, {parts[0]} alone" if parts else ""
+    if unit == TOKEN:
+        return (_sum((tokens[part] for part in parts), 1.0) if tokens else None), named
+    return _sum((inference[part] for part in parts), _MILLION), named
 
 
 def _sum(amounts: Iterable[_Json], factor: float) -> _Json | None:

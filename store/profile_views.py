@@ -9,7 +9,6 @@ from store.records import IMPORTER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-BACKENDS = ("sqlite", "postgresql")
 _BASES = ("usage", "allocation")
 _UNITS = ("per_hour", "per_inference", "per_million_output_tokens", "per_million_total_tokens")
 _LATENCIES = {"latency": "latency", "ttft": "time_to_first_token", "itl": "inter_token_latency"}
@@ -74,7 +73,7 @@ _OF_POINT: tuple[_Column, ...] = (
 
 
 def views_of_profiles(backend: str) -> dict[str, str]:
-    """Return the statements that create the views, by name; `backend` is one of BACKENDS."""
+    """Return the statements that create the views, by name; `backend` is sqlite or postgresql."""
     return {"v_profile_points": _points(backend), "v_costs": _costs(backend)}
 
 

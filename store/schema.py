@@ -22,10 +22,10 @@ from sqlalchemy import (
     text,
 )
 
-from store.profile_point import point_columns
+from store.profile_point import point_columns, point_indexes
 from store.views import views
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -266,7 +266,7 @@ profile_points = Table(
     *point_columns(),
     _checksum(),
     Index("profile_points_profile", "profile_id"),
-    Index("profile_points_setup_host", "setup", "host_id", "created_ns"),
+    *point_indexes(),
 )
 
 unchecked = Table(

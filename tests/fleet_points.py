@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DAY_NS = 86_400 * 10**9
 START_NS = 1_767_225_600 * 10**9
 """2026-01-01."""
+COST_GROUP = ("work", "hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
 EPYC, XEON = "2x AMD EPYC 9654 + 8x NVIDIA H100", "2x Intel Xeon 8592+"
 
 
@@ -31,7 +32,8 @@ def point(host: str, number: int = 0, joules: float | None = 2.0, **changes: Any
         "rack": "r1",
         "owner": "",
         "created_ns": created_ns,
-        "date": datetime.fromtimestamp(created_ns // 10**9, UTC).date().isoformat(),
+        "date": (date := datetime.fromtimestamp(created_ns // 10**9, UTC).date().isoformat()),
+        "month": date[:7],
         "workload": "endpoint",
         "model": "llama-3-8b",
         "precision": "fp16",
@@ -41,6 +43,7 @@ def point(host: str, number: int = 0, joules: float | None = 2.0, **changes: Any
         "schema_version": "2.5",
         "point": "rate=8",
         "parameters": '{"rate":8}',
+        "unit": "output token",
         "work": 1,
         "setup": 11,
         "valid": True,
@@ -49,14 +52,17 @@ def point(host: str, number: int = 0, joules: float | None = 2.0, **changes: Any
         "boundary": "wall",
         "currency": "EUR",
         "cost_basis": "allocation",
-        "joules_per_output_token": joules,
-        "joules_per_inference": None if joules is None else 100 * joules,
+        "joules_per_unit": joules,
+        "joules_per_unit_lower": joules,
+        "joules_per_unit_upper": joules,
         "output_tokens_per_second": 1000.0,
         "inferences_per_second": 10.0,
-        "cost_per_million_output_tokens": cost,
-        "cost_per_million_inferences": None if cost is None else 100 * cost,
+        "cost_per_million_units": cost,
+        "cost_per_million_units_lower": cost,
+        "cost_per_million_units_upper": cost,
     }
-    return ProfilePoint(**{**values, **changes})
+    found = {**values, **changes}
+    return ProfilePoint(**{"cost_group": hash(tuple(found[name] for name in COST_GROUP)), **found})
 
 
 def machine_named(host: str) -> Machine:

@@ -21,7 +21,7 @@ def assert_queries(engine: Engine) -> None:
     points = fleet(6, 8)
     hosts = sorted({each.host_name for each in points})
     own = {host: [each for each in points if each.host_name == host] for host in hosts}
-    logs = {host: [math.log(each.joules_per_output_token) for each in own[host]] for host in hosts}
+    logs = {host: [math.log(each.joules_per_unit) for each in own[host]] for host in hosts}
     with fleet_query(engine, PointFilter()) as query:
         span, [cost] = query.span(), query.costs(("hardware", "site", "month"))
         siblings, series = query.siblings(-0.5), query.series(6, 1000)
@@ -30,14 +30,15 @@ def assert_queries(engine: Engine) -> None:
     first = points[0]
     assert cost.values == (first.hardware, "ams", "2026-01")
     assert (cost.hosts, cost.profiles) == (6, 48)
-    means = [fmean(each.joules_per_output_token for each in own[host]) for host in hosts]
-    assert cost.joules == (6, pytest.approx(fmean(means)), pytest.approx(variance(means), rel=1e-6))
-    assert cost.cost == (6, pytest.approx(fmean(means) / 2), pytest.approx(variance(means) / 4, rel=1e-6))
+    means = [fmean(each.joules_per_unit for each in own[host]) for host in hosts]
+    assert cost.joules == (6, *map(pytest.approx, (fmean(means), variance(means), fmean(means), fmean(means))))
+    half = fmean(means) / 2
+    assert cost.cost == (6, *map(pytest.approx, (half, variance(means) / 4, half, half)))
     assert [each.machine.host for each in siblings] == hosts
     for each in siblings:
         host = each.machine.host
         others = [fmean(logs[name]) for name in hosts if name != host]
-        assert (each.runs, each.siblings) == (8, 5)
+        assert (each.days, each.siblings) == (8, 5)
         assert (each.mean, each.siblings_mean) == (pytest.approx(fmean(logs[host])), pytest.approx(fmean(others)))
         assert each.variance == pytest.approx(variance(logs[host]), rel=1e-6)
         assert each.siblings_variance == pytest.approx(variance(others), rel=1e-6)

@@ -14,17 +14,15 @@ if TYPE_CHECKING:
 
     from store.fleet_records import CostGroup, HostMean
 
-TOKENS, INFERENCES = "output token", "inference"
-
 
 def work_costs(groups: Sequence[CostGroup], names: Sequence[str]) -> tuple[WorkCosts, ...]:
     """Return the groups by work, those of the most profiles first; `names` are those of the values of a group.
 
     The machines of a work are in the order of their values.
     """
-    by_work: dict[tuple[int, bool], list[CostGroup]] = {}
+    by_work: dict[int, list[CostGroup]] = {}
     for group in groups:
-        by_work.setdefault((group.work, group.per_token), []).append(group)
+        by_work.setdefault(group.work, []).append(group)
     ordered = sorted(by_work.values(), key=lambda own: (-sum(each.profiles for each in own), _name(own[0])))
     return tuple(
         WorkCosts(
@@ -32,7 +30,7 @@ def work_costs(groups: Sequence[CostGroup], names: Sequence[str]) -> tuple[WorkC
             model=own[0].model,
             precision=own[0].precision,
             point=own[0].point,
-            unit=TOKENS if own[0].per_token else INFERENCES,
+            unit=own[0].unit,
             machines=tuple(_machines(each, names) for each in sorted(own, key=_order)),
         )
         for own in ordered
@@ -62,10 +60,13 @@ def _machines(group: CostGroup, names: Sequence[str]) -> MachineCost:
 
 
 def _interval(value: HostMean | None) -> Interval | None:
-    """Return a mean with its interval by Student's t, which a single host does not have."""
+    """Return a mean with its interval: that of the profiles, widened by Student's t of the mean between hosts.
+
+    The bounds of a profile are those of its sensors, and may err in the same direction on all hosts, so that hosts do
+    not average them out. One host has no scatter between hosts. A figure without a bound of its own has none here.
+    """
     if value is None:
         return None
-    if value.variance is None:
-        return Interval(value.mean)
-    half = t_quantile(value.hosts - 1) * math.sqrt(value.variance / value.hosts)
-    return Interval(value.mean, max(0.0, value.mean - half), value.mean + half)
+    half = 0.0 if value.variance is None else t_quantile(value.hosts - 1) * math.sqrt(value.variance / value.hosts)
+    lower = None if value.lower is None else min(value.mean, max(0.0, value.lower - half))
+    return Interval(value.mean, lower, None if value.upper is None else max(value.mean, value.upper + half))

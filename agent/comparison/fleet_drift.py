@@ -1,4 +1,4 @@
-"""Lasting changes of the energy of one machine: the best split of its profiles in time, with corrected p; pure."""
+"""Lasting changes of the energy of one machine: the best split of its days, with corrected p; pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 DRIFT_SHARE = 0.05
 """The change of the energy from which it is drift."""
-FEWEST_PROFILES = 2 * MIN_RUNS
+FEWEST_DAYS = 2 * MIN_RUNS
+"""The fewest days of a series. Repetitions within a day are alike, so a day is one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ def best_split(logs: Sequence[float]) -> Split:
     """Return the split of a series into two parts of three values or more that differ most, by Student's t.
 
     The variance is that within both parts. p is multiplied by the number of splits (Bonferroni), as the best one was
-    chosen. The values are logarithms in the order of time. Raises ValueError for fewer than six.
+    chosen. The values are logarithms of days in their order. Raises ValueError for fewer than six.
     """
     count = len(logs)
-    if count < FEWEST_PROFILES:
-        raise ValueError(f"a split needs {FEWEST_PROFILES} profiles, not {count}")
+    if count < FEWEST_DAYS:
+        raise ValueError(f"a split needs {FEWEST_DAYS} days, not {count}")
     origin = logs[0]  # so that the squares lose no digits
     sums = list(accumulate((each - origin for each in logs), initial=0.0))
     squares = list(accumulate(((each - origin) ** 2 for each in logs), initial=0.0))
@@ -91,8 +92,8 @@ def _drift(series: EnergySeries, split: Split, p: float) -> Drift:
         previous=_moment(series.times_ns[at - 1]),
         ratio=Interval(ratio.ratio, ratio.lower, ratio.upper),
         p=p,
-        profiles_before=at,
-        profiles_after=len(series.logs) - at,
+        days_before=at,
+        days_after=len(series.logs) - at,
         upgrade=None if before == after else f"{before} to {after}",
     )
 

@@ -28,8 +28,8 @@ class MachineCost(msgspec.Struct, frozen=True):
 
     `group` has the values by which machines are grouped, such as hardware, site and month. `cost` is that of a million
     output tokens, in `currency` and on `cost_basis`, `joules` the energy of one; of inferences if the work has no
-    tokens, which `unit` states. The intervals are those of the mean between hosts (95 %, Student), without bounds for
-    one host. None is unknown.
+    tokens, which `unit` states. An interval is from the mean of the lower bounds of the profiles to that of the upper
+    ones, widened by that of the mean between hosts (95 %, Student). None is unknown.
     """
 
     group: dict[str, str]
@@ -57,23 +57,23 @@ class WorkCosts(msgspec.Struct, frozen=True):
 class Outlier(msgspec.Struct, frozen=True):
     """A machine that needs more energy than its siblings: hosts with the same hardware, engine, work and sensors.
 
-    `ratio` is the energy of its `profiles` over the mean of `siblings` others, with its 95 % interval; `p` is corrected
-    for the number of tested machines (Holm).
+    `ratio` is the energy of its `days` over the mean of `siblings` others; its 95 % interval contains the spread of
+    single siblings. `p` is corrected for the number of tested machines (Holm).
     """
 
     place: Place
     ratio: Interval
     p: float
-    profiles: int
+    days: int
     siblings: int
 
 
 class Drift(msgspec.Struct, frozen=True):
     """A lasting change of the energy of one machine, with the same engine, work and sensors before and after it.
 
-    `since` is the first profile after the change, `previous` the last one before it. `ratio` is the mean energy after
-    over before, with its 95 % interval; `p` is corrected for the possible moments (Bonferroni) and for the number of
-    tested machines (Holm). `upgrade` names the versions of Inferometer if they differ at the change.
+    `since` is the first profile after the change, `previous` the first one of the last day before it. `ratio` is the
+    mean energy after over before, with its 95 % interval; `p` is corrected for the possible moments (Bonferroni) and
+    for the number of tested machines (Holm). `upgrade` names the versions of Inferometer if they differ at the change.
     """
 
     place: Place
@@ -81,8 +81,8 @@ class Drift(msgspec.Struct, frozen=True):
     previous: str
     ratio: Interval
     p: float
-    profiles_before: int
-    profiles_after: int
+    days_before: int
+    days_after: int
     upgrade: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.comparison.fleet_costs import work_costs
-from agent.comparison.fleet_drift import FEWEST_PROFILES, drifts
+from agent.comparison.fleet_drift import FEWEST_DAYS, drifts
 from agent.comparison.fleet_outliers import OUTLIER_SHARE, outliers
 from agent.comparison.fleet_records import FleetView
 from store.fleet_query import fleet_query
@@ -30,7 +30,7 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
         span = query.span()
         costs = work_costs(query.costs(group_by), group_by)
         apart = outliers(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
-        series = query.series(FEWEST_PROFILES, _MOST_SERIES)
+        series = query.series(FEWEST_DAYS, _MOST_SERIES)
         changed = drifts(series, query.tested["series"])
         tested = query.tested
     return FleetView(
@@ -64,11 +64,11 @@ def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int], 
         )
     if not tested["siblings"]:
         notes.append(
-            "no machine was tested against siblings: that needs 3 profiles of each, and 3 others with the same "
+            "no machine was tested against siblings: that needs profiles of 3 days of each, and 3 others with the same "
             "hardware, engine, work and sensors"
         )
     if not tested["series"]:
-        notes.append(f"no machine was tested for drift: that needs {FEWEST_PROFILES} profiles of the same work")
+        notes.append(f"no machine was tested for drift: that needs profiles of {FEWEST_DAYS} days of the same work")
     if tested["series"] > _MOST_SERIES:
         notes.append(
             f"drift was searched in the {_MOST_SERIES:,} of {tested['series']:,} series whose straight line changes "

@@ -71,9 +71,9 @@ def _figure(value: Interval | None) -> tuple[str, str]:
 
 def outlier_table(view: FleetView) -> FleetTable:
     """Return the machines that need more energy than their siblings."""
-    headings = (*_PLACE, "energy>", "siblings>", "profiles>", "p>")
+    headings = (*_PLACE, "energy>", "siblings>", "days>", "p>")
     rows = tuple(
-        (*_place(each.place), _ratio(each.ratio), f"{each.siblings:,}", f"{each.profiles:,}", f"{each.p:.2g}")
+        (*_place(each.place), _ratio(each.ratio), f"{each.siblings:,}", f"{each.days:,}", f"{each.p:.2g}")
         for each in view.outliers
     )
     return FleetTable(f"Machines that need {percent(OUTLIER_SHARE)} more energy than their siblings", headings, rows)
@@ -81,14 +81,14 @@ def outlier_table(view: FleetView) -> FleetTable:
 
 def drift_table(view: FleetView) -> FleetTable:
     """Return the machines whose energy changed."""
-    headings = (*_PLACE, "since", "energy>", "before>", "after>", "p>")
+    headings = (*_PLACE, "since", "energy>", "days before>", "days after>", "p>")
     rows = tuple(
         (
             *_place(each.place),
             each.since[:10],
             _ratio(each.ratio),
-            f"{each.profiles_before:,}",
-            f"{each.profiles_after:,}",
+            f"{each.days_before:,}",
+            f"{each.days_after:,}",
             f"{each.p:.2g}",
         )
         for each in view.drift

@@ -90,7 +90,7 @@ def _sections(view: FleetView) -> tuple[Section, ...]:
         Section(
             "cost",
             "Cost and energy by machine",
-            ("The mean of the hosts, with its 95 % interval between them.",),
+            ("The mean of the hosts. Its interval has the bounds of the profiles and the scatter of hosts (95 %).",),
             tuple(chart for at, work in enumerate(view.costs[:_MOST_CHARTS]) if (chart := _chart(at, work, view))),
             tuple(map(_table, cost_tables(view))),
         ),

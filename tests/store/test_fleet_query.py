@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from fleet_points import DAY_NS, EPYC, START_NS, XEON, fleet, machine, point
 from fleet_queries import assert_queries
-from store.fleet_filter import DIMENSIONS, FILTERS, SETUP_DIMENSIONS, PointFilter
+from store.fleet_filter import DIMENSIONS, FILTERS, FIXED_DIMENSIONS, PointFilter
 from store.fleet_query import fleet_query
 from store.points_in_memory import points_in_memory
 
@@ -67,7 +69,7 @@ def test_costs_are_grouped_by_each_property(name):
     facts = {"hardware": XEON, "engine": "ollama", "site": "fra", "rack": "r2", "owner": "ads"}
     number = {"day": 1, "month": 31}.get(name, 0)
     change = {name: facts[name]} if name in facts else {}
-    change |= {"setup": 12} if name in SETUP_DIMENSIONS else {}
+    change |= {"setup": 12} if name in FIXED_DIMENSIONS else {}
     points = [point("a"), point("b" if name == "host" else "a", number, **change)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         found = query.costs((name,))
@@ -101,9 +103,49 @@ def test_a_cost_is_the_mean_of_the_means_of_hosts():
     points = [*machine("a", [2.0, 2.2, 2.4]), *machine("b", [4.0]), point("c", valid=False), point("d", joules=None)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         [group] = query.costs(("hardware",))
-    assert (group.values, group.hosts, group.profiles, group.per_token) == ((EPYC,), 3, 5, True)
-    assert group.cost == (2, pytest.approx(1.55), pytest.approx(0.45**2 * 2))
-    assert group.joules == (2, pytest.approx(3.1), pytest.approx(0.9**2 * 2))
+    assert (group.values, group.hosts, group.profiles, group.unit) == ((EPYC,), 3, 5, "output token")
+    assert group.cost == (2, *map(pytest.approx, (1.55, 0.45**2 * 2, 1.55, 1.55)))
+    assert group.joules == (2, *map(pytest.approx, (3.1, 0.9**2 * 2, 3.1, 3.1)))
+
+
+@pytest.mark.parametrize("dimensions", [("hardware", "engine", "site"), ("site",)])
+def test_a_host_with_several_setups_or_engines_counts_once(dimensions):
+    points = [
+        *machine("a", [2.0, 2.0, 2.0]),
+        *machine("a", [5.0], setup=12, engine_version="0.12"),
+        *machine("b", [4.0], setup=12, engine_version="0.12"),
+    ]
+    points += [point("a", 9, 9.0, setup=13, engine="ollama")] if "engine" not in dimensions else []
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(dimensions)
+    mean = 2.75 if "engine" in dimensions else 4.0
+    assert (group.hosts, group.profiles) == (2, len(points))
+    assert group.joules[:2] == (2, pytest.approx((mean + 4.0) / 2))
+
+
+def test_anonymous_profiles_may_be_of_one_machine_and_count_as_one_host():
+    anonymous = [point("anonymous", day, 3.0, host_id=f"anonymous-{day}") for day in range(8)]
+    with points_in_memory([*machine("a", [2.0]), *anonymous]) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+        assert (group.hosts, group.profiles) == (2, 9)
+        assert group.joules[:2] == (2, 2.5)
+    tested = [each for host in "abc" for each in machine(host, [2.0, 2.0, 2.0])]
+    with points_in_memory([*tested, *anonymous]) as engine, fleet_query(engine, ALL) as query:
+        query.siblings(0.0)
+        assert query.tested["siblings"] == 0
+
+
+def test_the_bounds_of_profiles_are_averaged_like_their_figures_and_one_without_makes_them_unknown():
+    ends = {"joules_per_unit_lower": 1.0, "joules_per_unit_upper": 6.0}
+    wide = {"joules_per_unit_lower": 3.0, "joules_per_unit_upper": 8.0}
+    points = [point("a", **ends), point("a", 1, **ends), point("b", 0, 4.0, **wide)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+    assert group.joules == (2, 3.0, 2.0, 2.0, 7.0)
+    points.append(point("b", 1, 4.0, **{**wide, "joules_per_unit_upper": None}))
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
+        [group] = query.costs(("hardware",))
+    assert group.joules == (2, 3.0, 2.0, 2.0, None)
 
 
 def test_setups_of_one_work_and_hardware_are_one_group():
@@ -111,28 +153,29 @@ def test_setups_of_one_work_and_hardware_are_one_group():
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         [group] = query.costs(("hardware", "engine", "site"))
     assert (group.values, group.hosts, group.profiles) == ((EPYC, "vllm", "ams"), 3, 4)
-    assert group.joules == (3, pytest.approx((2.1 + 4.0 + 2.0) / 3), pytest.approx(1.27))
+    assert group.joules[:3] == (3, pytest.approx((2.1 + 4.0 + 2.0) / 3), pytest.approx(1.27))
 
 
 def test_work_without_tokens_has_the_cost_of_inferences():
-    none = {"joules_per_output_token": None, "output_tokens_per_second": None, "cost_per_million_output_tokens": None}
-    with points_in_memory([point("a", **none)]) as engine, fleet_query(engine, ALL) as query:
+    points = [point("a", joules=200.0, unit="inference", work=2, setup=12)]
+    with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         [group] = query.costs(("hardware",))
-    assert (group.per_token, group.cost, group.joules) == (False, (1, 100.0, None), (1, 200.0, None))
+    assert (group.unit, group.cost[:3], group.joules[:3]) == ("inference", (1, 100.0, None), (1, 200.0, None))
 
 
-def test_only_machines_with_three_profiles_and_three_siblings_are_tested():
+def test_only_machines_with_three_days_and_three_siblings_are_tested():
     base = [each for host in "abc" for each in machine(host, [2.0, 2.01, 2.02])]
     with points_in_memory(base) as engine, fleet_query(engine, ALL) as query:
         assert query.siblings(0.1) == []
         assert query.tested["siblings"] == 0
-    with points_in_memory([*base, *machine("d", [3.0, 3.0])]) as engine, fleet_query(engine, ALL) as query:
+    days = [*machine("d", [3.0, 3.0]), point("d", 1, 3.1), point("d", 1, 3.0)]
+    with points_in_memory([*base, *days]) as engine, fleet_query(engine, ALL) as query:
         assert query.siblings(0.1) == []
         assert query.tested["siblings"] == 3
     with points_in_memory([*base, *machine("d", [3.0, 3.0, 3.1])]) as engine, fleet_query(engine, ALL) as query:
         [found] = query.siblings(0.1)
         assert query.tested["siblings"] == 4
-    assert (found.machine.host, found.runs, found.siblings) == ("d", 3, 3)
+    assert (found.machine.host, found.days, found.siblings) == ("d", 3, 3)
 
 
 def test_estimated_and_invalid_energies_have_no_siblings_and_no_series():
@@ -157,27 +200,33 @@ def test_series_are_those_of_the_largest_change_in_the_order_of_time():
     assert found.versions == ("0.1.0",) * 6
 
 
-def test_profiles_of_one_moment_have_a_series_without_a_straight_line():
-    with points_in_memory([point("a", joules=2.0 + n) for n in range(6)]) as engine, fleet_query(engine, ALL) as query:
-        assert query.series(6, 10) == []
-        assert query.tested["series"] == 1
+def test_profiles_of_one_day_are_one_value_of_their_geometric_mean():
+    noon = START_NS + DAY_NS // 2
+    again = [point("a", day, 8.0, created_ns=noon + day * DAY_NS, inferometer_version="0.2.0") for day in range(6)]
+    with points_in_memory([*machine("a", [2.0] * 6), *again]) as engine, fleet_query(engine, ALL) as query:
+        assert query.series(7, 10) == []
+        assert query.tested["series"] == 0
+    again[-1] = point("a", 5, 32.0)
+    with points_in_memory([*machine("a", [2.0] * 6), *again]) as engine, fleet_query(engine, ALL) as query:
+        [found] = query.series(6, 10)
+    assert found.logs == pytest.approx((math.log(4.0),) * 5 + (math.log(8.0),))
+    assert found.times_ns == tuple(START_NS + day * DAY_NS for day in range(6))
+    assert found.versions == ("0.2.0",) * 5 + ("0.1.0",)
 
 
-def test_the_energy_of_an_inference_is_never_that_of_a_token():
-    without = {"joules_per_output_token": None}
-    points = [*machine("a", [2.0, 2.0]), *machine("b", [2.0]), point("b", 5, **without)]
+@pytest.mark.parametrize("joules", [0.0, -1.0, 1e-200, 1e200, math.inf])
+def test_energies_without_a_logarithm_are_no_values(joules):
+    points = [*fleet(6, 8), *machine("odd", [joules] * 8)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
-        [group] = query.costs(("hardware",))
-    assert (group.per_token, group.joules) == (True, (2, 2.0, 0.0))
+        query.siblings(0.0)
+        query.series(6, 10)
+        assert query.tested == {"siblings": 6, "series": 6}
+        assert (query.costs(("hardware",))[0].joules is None) == (joules > 1e100)
 
 
-def test_tokens_and_inferences_of_one_setup_are_groups_and_series_of_their_own():
-    none = {"joules_per_output_token": None, "output_tokens_per_second": None, "cost_per_million_output_tokens": None}
-    tokens = [each for host in "abcd" for each in machine(host, [2.0, 2.01, 2.02])]
-    inferences = [point("a", day, **none) for day in range(10, 13)]
-    with points_in_memory([*tokens, *inferences]) as engine, fleet_query(engine, ALL) as query:
-        assert sorted(each.per_token for each in query.costs(("hardware",))) == [False, True]
-        assert query.siblings(0.1) == []
-        assert query.tested["siblings"] == 4
-        assert {len(each.logs) for each in query.series(3, 10)} == {3}
-        assert query.tested["series"] == 5
+def test_a_machine_is_named_by_its_newest_profile():
+    points = [each for host in "abc" for each in machine(host, [2.0, 2.01, 2.02])]
+    points += [*machine("d", [3.0, 3.0]), point("d", 2, 3.0, host_name="new-name", rack="r9")]
+    with points_in_memory(points[::-1]) as engine, fleet_query(engine, ALL) as query:
+        [found] = query.siblings(0.1)
+    assert (found.machine.host, found.machine.rack) == ("new-name", "r9")

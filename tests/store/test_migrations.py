@@ -82,9 +82,9 @@ def test_an_upgrade_adds_the_points_of_stored_profiles(opened, second_store):
         [(profile, created_ns)] = connection.execute("SELECT id, created_ns FROM profiles").fetchall()
     engine = opened(second_store)
     with engine.connect() as connection:
-        found = connection.exec_driver_sql("SELECT profile_id, point, joules_per_inference FROM profile_points").all()
+        found = connection.exec_driver_sql("SELECT profile_id, point, joules_per_unit FROM profile_points").all()
     expected = points_of(example(), profile, created_ns)
-    assert found == [(profile, each.point, each.joules_per_inference) for each in expected]
+    assert found == [(profile, each.point, each.joules_per_unit) for each in expected]
     assert check(engine) == ()
 
 

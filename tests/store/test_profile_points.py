@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import asdict
 
 import pytest
@@ -22,8 +23,7 @@ from viewed_profiles import DOCUMENTS
 
 CREATED_NS = 1_795_726_753 * 10**9
 FIGURES = [
-    ("joules_per_output_token", ("energy", "joules_per_output_token")),
-    ("joules_per_inference", ("energy", "joules_per_inference", "total")),
+    ("joules_per_unit", ("energy", "joules_per_output_token")),
     ("output_tokens_per_second", ("output_tokens_per_second",)),
     ("inferences_per_second", ("inferences_per_second",)),
     ("watts", ("power", "mean_watts")),
@@ -55,12 +55,11 @@ def test_a_row_has_the_figures_of_its_point(document):
             ]
         parts = point["cost"]["allocation"]["per_million_output_tokens"]
         total = parts["energy"]["mean"] + parts["capital"]["mean"]
-        assert row.cost_per_million_output_tokens == pytest.approx(total)
-        inference = point["cost"]["allocation"]["per_inference"]
-        upper = 1e6 * (inference["energy"]["upper"] + inference["capital"]["upper"])
-        assert row.cost_per_million_inferences_upper == pytest.approx(upper)
+        assert row.cost_per_million_units == pytest.approx(total)
+        assert row.cost_per_million_units_upper == pytest.approx(parts["energy"]["upper"] + parts["capital"]["upper"])
         assert (row.cost_basis, row.currency) == ("allocation", point["cost"]["currency"])
-        assert (row.profile_id, row.created_ns, row.date) == ("uid", CREATED_NS, "2026-11-26")
+        assert (row.profile_id, row.created_ns, row.unit) == ("uid", CREATED_NS, "output token")
+        assert (row.date, row.month) == ("2026-11-26", "2026-11")
         assert json.loads(row.parameters) == point["parameters"]
         assert (row.point, row.valid, row.repeats) == (point["name"], point["valid"], point["repeats"])
         assert (row.boundary, row.energy_source) == (document["coverage"]["boundary"], document["coverage"]["source"])
@@ -94,8 +93,8 @@ def test_a_cost_names_its_basis_and_its_only_part(allocation, usage, expected):
     document = example()
     document["points"][0]["cost"] = cost
     row = points_of(document, "uid", CREATED_NS)[0]
-    assert (row.cost_basis, row.cost_per_million_output_tokens) == expected
-    assert row.cost_per_million_output_tokens_lower is None
+    assert (row.cost_basis, row.cost_per_million_units) == expected
+    assert row.cost_per_million_units_lower is None
 
 
 def test_a_point_without_prices_or_energy_has_no_costs_and_no_joules():
@@ -103,7 +102,7 @@ def test_a_point_without_prices_or_energy_has_no_costs_and_no_joules():
     document["points"][0] |= {"cost": None, "energy": None, "power": None, "valid": False}
     row = asdict(points_of(document, "uid", CREATED_NS)[0])
     unknown = [name for name in row if name.startswith(("cost_per", "joules", "watts"))]
-    assert len(unknown) == 15
+    assert len(unknown) == 9
     assert {row[name] for name in unknown} == {None}
     assert (row["currency"], row["cost_basis"], row["valid"]) == ("", "", False)
 
@@ -145,6 +144,56 @@ def test_another_machine_engine_sensor_or_work_is_another_setup(change):
     assert not {each.setup for each in rows} & {each.setup for each in others}
     same_work = change[0] in {"host", "engine", "coverage"}
     assert ([each.work for each in rows] == [each.work for each in others]) is same_work
+
+
+def test_a_point_without_tokens_has_the_figures_of_an_inference_and_is_other_work():
+    document = example()
+    with_tokens = points_of(document, "uid", CREATED_NS)[0]
+    point = document["points"][0]
+    point["output_tokens_per_second"] = None
+    row = points_of(document, "uid", CREATED_NS)[0]
+    total = point["energy"]["joules_per_inference"]["total"]
+    assert (row.unit, row.joules_per_unit, row.joules_per_unit_upper) == ("inference", total["mean"], total["upper"])
+    parts = point["cost"]["allocation"]["per_inference"]
+    lower = 1e6 * (parts["energy"]["lower"] + parts["capital"]["lower"])
+    assert row.cost_per_million_units_lower == pytest.approx(lower)
+    assert row.work != with_tokens.work
+
+
+def test_tokens_without_an_energy_of_their_own_have_none():
+    document = example()
+    document["points"][0]["energy"]["joules_per_output_token"] = None
+    row = points_of(document, "uid", CREATED_NS)[0]
+    assert (row.unit, row.joules_per_unit, row.joules_per_unit_upper) == ("output token", None, None)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_unknown(number):
+    document = example()
+    document["points"][0]["energy"]["joules_per_output_token"]["mean"] = number
+    document["points"][0]["power"]["mean_watts"]["upper"] = number
+    row = points_of_text("uid", CREATED_NS, json.dumps(document))[0]
+    assert (row.joules_per_unit, row.watts_upper) == (None, None)
+    assert row.watts > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (("engine", "version", "9"), True),
+        (("engine", "threads", 3), True),
+        (("host", "logical_cpus", 64), False),
+        (("engine", "name", "another"), False),
+        (("coverage", "boundary", "components"), False),
+        (("coverage", "source", "measured"), False),
+        (("points", 0, "cost", "currency", "USD"), False),
+        (("points", 0, "cost", "allocation", None), False),
+        (("workload", "precision", "int8"), False),
+    ],
+)
+def test_a_cost_group_has_figures_of_which_a_mean_has_a_meaning(change, same):
+    row, other = points_of(changed(*change), "x", 1)[0], points_of(example(), "x", 1)[0]
+    assert (row.cost_group == other.cost_group) is same
 
 
 def test_a_swept_parameter_and_a_setting_of_that_value_are_the_same_work():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
 import math
 import random
 import re
@@ -18,7 +20,7 @@ from probes.model import Channel, Device, Kind
 from store import schema
 from store.maintenance.compaction import compact
 from store.reader import Reader
-from store.records import Host, Tick
+from store.records import Host, Profile, Run, RunStatus, Tick
 from store.writer import Writer
 from viewed_profiles import DOCUMENTS, store_documents
 
@@ -124,7 +126,32 @@ def test_the_queries_on_the_page_have_rows(engine, host):
     assert len(queries) == 2
     with engine.connect() as connection:
         rows = [connection.exec_driver_sql(query.replace("'measured'", "'estimated'")).all() for query in queries]
+        assert [connection.exec_driver_sql(query).all() for query in queries] == [[], []]  # no estimate is measured
     assert [len(found) for found in rows] == [7, 7]
     joules = DOCUMENTS[0]["points"][0]["energy"]["joules_per_output_token"]["mean"]
     kwh = joules * 1e6 / 3.6e6
     assert any(row.kwh_per_million_output_tokens == pytest.approx(kwh) for row in rows[1])
+
+
+def test_the_queries_on_the_page_leave_out_invalid_points_and_keep_currencies_and_boundaries_apart(engine, host):
+    changes = [("EUR", "wall", True, 1.0), ("USD", "wall", True, 0.1), ("EUR", "components", True, 0.2)]
+    changes += [("EUR", "wall", True, 0.5), ("EUR", "wall", False, 0.01)]
+    writer = Writer(engine)
+    writer.register(host, [], "profile", 1)
+    for number, (currency, boundary, valid, factor) in enumerate(changes):
+        document = copy.deepcopy(DOCUMENTS[0])
+        document["coverage"] |= {"source": "measured", "boundary": boundary}
+        [point, *_] = document["points"]
+        point["cost"]["currency"], point["valid"] = currency, valid
+        for part in ("energy", "capital"):
+            point["cost"]["allocation"]["per_million_output_tokens"][part]["mean"] = factor
+        name = f"p{number}"
+        writer.save_run(Run(name, host.id, writer.recording, "w", "{}", RunStatus.COMPLETE, 1, 2))
+        document["points"] = [point]
+        writer.save_profile(Profile(name, name, START, "transformer", json.dumps(document)))
+    costs, energies = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    with engine.connect() as connection:
+        found = [(row.energy_boundary, row.currency, row.total) for row in connection.exec_driver_sql(costs)]
+        boundaries = [row.energy_boundary for row in connection.exec_driver_sql(energies)]
+    assert found == [("components", "EUR", 0.4), ("wall", "EUR", 1.0), ("wall", "EUR", 2.0), ("wall", "USD", 0.2)]
+    assert boundaries == ["components", "wall", "wall", "wall"]

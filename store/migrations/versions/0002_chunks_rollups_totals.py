@@ -1,9 +1,9 @@
 """Calibration of sensors; chunks and roll-ups of older ticks; totals that survive a boot."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
-
-from store.views import view_of_rollups
 
 revision = "0002"
 down_revision = "0001"
@@ -60,5 +60,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host_id", "probe", "device", "domain", "metric", "source"),
         sqlite_with_rowid=False,
     )
-    if statement := view_of_rollups(op.get_bind().dialect.name):
-        op.execute(statement)
+    view = Path(__file__).parents[1] / f"sql/0002_{op.get_bind().dialect.name}.sql"
+    op.get_bind().exec_driver_sql(view.read_text(encoding="utf-8"))

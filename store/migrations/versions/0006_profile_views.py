@@ -1,8 +1,8 @@
 """The views of the points and the costs of profiles."""
 
-from alembic import op
+from pathlib import Path
 
-from store.profile_views import BACKENDS, views_of_profiles
+from alembic import op
 
 revision = "0006"
 down_revision = "0005"
@@ -10,8 +10,6 @@ down_revision = "0005"
 
 def upgrade() -> None:
     connection = op.get_bind()
-    if connection.dialect.name in BACKENDS:
-        for statement in views_of_profiles(connection.dialect.name).values():
-            connection.exec_driver_sql(
-                statement if connection.dialect.name == "sqlite" else statement.replace("%", "%%")
-            )
+    views = Path(__file__).parents[1] / f"sql/0006_{connection.dialect.name}.sql"
+    for statement in views.read_text(encoding="utf-8").split("\n;\n"):
+        connection.exec_driver_sql(statement if connection.dialect.name == "sqlite" else statement.replace("%", "%%"))

@@ -1,9 +1,7 @@
-"""The points of profiles as rows of numbers."""
+"""The points of profiles as rows of numbers. Migration 0008 replaces this table and fills it."""
 
 import sqlalchemy as sa
 from alembic import op
-
-from store.profile_points import replace_points
 
 revision = "0007"
 down_revision = "0006"
@@ -44,13 +42,3 @@ def upgrade() -> None:
     )
     op.create_index("profile_points_profile", "profile_points", ["profile_id"])
     op.create_index("profile_points_setup_host", "profile_points", ["setup", "host_id", "created_ns"])
-    fill(op.get_bind())
-
-
-def fill(connection: sa.Connection) -> None:
-    """Add the points of the stored profiles, one document in memory at a time."""
-    profiles = sa.table("profiles", sa.column("id"), sa.column("created_ns"), sa.column("document"))
-    for (name,) in connection.execute(sa.select(profiles.c.id)).all():
-        row = connection.execute(sa.select(profiles).where(profiles.c.id == name)).one()
-        if isinstance(row.document, str) and isinstance(row.created_ns, int):
-            replace_points(connection, row.id, row.created_ns, row.document)

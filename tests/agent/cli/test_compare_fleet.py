@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from agent.bundles.writing import bundle_bytes
-from agent.profiling.document.codec import to_json
 from command import call
 from compared_documents import profile
-from stored import store_profile
+from fleet_documents import measured, new_store
+from stored import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,12 @@ ENERGIES = {"cool": 1.0, "mild": 1.01, "warm": 0.99, "hot": 1.3}
 
 
 def documents() -> list[Document]:
-    """Return three profiles of four machines, one of which needs 30 % more energy."""
+    """Return the profiles of three days of four machines, one of which needs 30 % more energy."""
     found = []
     for number, (host, energy) in enumerate(ENERGIES.items()):
         for run in range(3):
-            document = profile(3 * number + run, host=host, energy=energy * (1 + 0.002 * (run - 1)))
+            day = f"2026-01-{1 + run:02d}T00:00:00+00:00"
+            document = profile(3 * number + run, host=host, energy=energy * (1 + 0.002 * (run - 1)), created=day)
             labels = {"site": "fra" if host == "hot" else "ams"}
             found.append(msgspec.structs.replace(document, host=msgspec.structs.replace(document.host, labels=labels)))
     return found
@@ -38,8 +39,9 @@ def documents() -> list[Document]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("fleet")
-    for document in documents():
-        store_profile(home, to_json(document))
+    engine = new_store(store_of(home))
+    measured(engine, *map(msgspec.to_builtins, documents()))
+    engine.dispose()
     return home
 
 

@@ -29,7 +29,7 @@ def test_a_step_is_found_with_its_day_its_size_and_its_interval() -> None:
     assert (found.previous, found.since) == ("2026-01-04T00:00:00+00:00", "2026-01-05T00:00:00+00:00")
     assert found.ratio.mean == pytest.approx(1.1, rel=1e-3)
     assert 1.08 < found.ratio.lower < found.ratio.mean < found.ratio.upper < 1.12
-    assert (found.profiles_before, found.profiles_after, found.upgrade) == (4, 4, None)
+    assert (found.days_before, found.days_after, found.upgrade) == (4, 4, None)
     assert found.p < 0.001
 
 
@@ -72,8 +72,8 @@ def test_values_without_scatter_have_a_certain_answer(values: list[float], p: fl
     assert best_split(values).ratio.p == p
 
 
-def test_a_split_needs_three_profiles_on_each_side() -> None:
-    with pytest.raises(ValueError, match="a split needs 6 profiles, not 5"):
+def test_a_split_needs_three_days_on_each_side() -> None:
+    with pytest.raises(ValueError, match="a split needs 6 days, not 5"):
         best_split([1.0] * 5)
     assert best_split([0.0, 0.0, 0.0, 0.0, 0.0, 9.0]).at == 3
 

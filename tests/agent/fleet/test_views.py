@@ -51,7 +51,7 @@ def test_a_filter_restricts_all_views():
 
 
 def test_notes_state_what_was_not_tested_and_why():
-    without_cost = {"cost_per_million_output_tokens": None, "cost_per_million_inferences": None}
+    without_cost = {f"cost_per_million_units{end}": None for end in ("", "_lower", "_upper")}
     points = [
         point("a", energy_source="estimated", **without_cost),
         point("b", boundary="components", setup=12, joules=None, **without_cost),

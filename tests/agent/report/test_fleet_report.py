@@ -36,7 +36,7 @@ def test_a_page_without_dates_or_costs_has_no_chart_and_no_script():
     for page in (page_of(fleet(4, 70), "hardware"), page_of(fleet(4, 3), "month"), page_of([], "month")):
         assert 'id="chart-fleet' not in page
         assert "script-src &#39;none&#39;" in page
-    without = {"cost_per_million_output_tokens": None}
+    without = {f"cost_per_million_units{end}": None for end in ("", "_lower", "_upper")}
     assert 'id="chart-fleet' not in page_of(fleet(4, 70, **without), "month")
 
 

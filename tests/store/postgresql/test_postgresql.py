@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
 from store.maintenance.retention import Retention, prune
 from store.maintenance.status import status
+from store.profile_points import points_of
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.url import parse
 from store.views import views
 from store.writer import Writer
-from viewed_profiles import assert_views, store_documents
+from viewed_profiles import DOCUMENTS, assert_views, store_documents
 
 pytestmark = pytest.mark.system
 ALL = frozenset({"energy_joules", "power_watts"})
@@ -113,6 +115,29 @@ def test_a_running_program_of_the_second_version_cannot_write_rows_without_a_val
         connection.execute(text(statement))
     old.dispose()
     assert check(engine) == ()
+
+
+def test_an_upgrade_makes_the_points_of_stored_profiles_again(opened, url):
+    make_tables_of("0007", url)
+    old = create_store_engine(parse(url), 1.0)
+    values = {
+        "hosts": "(id, name, kernel, operating_system, cpu_model, microarchitecture, cpu_flags, cores, memory_bytes, "
+        "virtual, checksum) VALUES ('h', 'h', '', '', '', '', '', 1, 1, false, 1)",
+        "recordings": "(id, host_id, boot_id, program, process_id, started_ns, checksum) "
+        "VALUES (1, 'h', '', '', 1, 1, 1)",
+        "runs": "(id, host_id, recording_id, workload, settings, status, started_ns, ended_ns, checksum) "
+        "VALUES ('r', 'h', 1, 'w', '{}', 'complete', 1, 1, 1)",
+        "profiles": "(id, run_id, created_ns, workload, document, checksum) VALUES ('p', 'r', 1, 'w', :document, 1)",
+    }
+    with old.begin() as connection:
+        for table, words in values.items():
+            parameters = {"document": json.dumps(DOCUMENTS[0])} if table == "profiles" else {}
+            connection.execute(text(f"INSERT INTO {table} {words}"), parameters)
+    old.dispose()
+    with opened(url).connect() as connection:
+        rows = connection.execute(text("SELECT profile_id, joules_per_unit FROM profile_points ORDER BY id")).all()
+    expected = points_of(DOCUMENTS[0], "p", 1)
+    assert [tuple(row) for row in rows] == [("p", each.joules_per_unit) for each in expected]
 
 
 def test_upgrading_creates_the_tables_of_the_schema(opened, url):
