@@ -2,19 +2,22 @@
 
     make bench BENCH=fleet [BENCH_ARGS=--quick]
 
-PostgreSQL runs with its defaults on this machine. Real documents are pushed as `inferometer fleet push` does, by one
-client and by several; the simulated fleet has the rows of its points, and a small document in place of each large one.
+PostgreSQL runs with its defaults on this machine. Real documents are pushed by the code of `inferometer fleet push`
+under row-level security, by one client and by several, each a process with a store, a login and a connection of its
+own; their work counts as well, as they run on this machine. The simulated fleet has the rows of its points, and a small
+document in place of each large one.
 One host of 500 needs a quarter more energy than the others, and one of 500 more since some weeks: the views must name
 exactly these.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,46 +28,80 @@ import psycopg
 from fleet_rows import faults, fill
 from reporting import Bar, arguments, finish, table
 
+from agent.fleet.opening import opened_place
+from agent.fleet.push import Selection, push
+from agent.fleet.retry import Retry
+from agent.fleet.security import initialize, script
+from agent.fleet.target import target_of
 from agent.fleet.views import fleet_view
 from agent.profiling.document.versions import parse
+from fleet_databases import OWNER
+from fleet_documents import measured, new_store
 from postgresql_server import started_server
 from store.database import open_database
-from store.fleet import FleetProfile, FleetStore
+from store.fleet import FleetStore
 from store.fleet_filter import PointFilter
 from store.fleet_query import fleet_query
-from store.records import Host, RunStatus
+from store.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Engine
 
+    from postgresql_server import Server
+
 HOSTS, PROFILES, PUSHED, CLIENTS = 10_000, 30, 2000, 16
 QUICK_HOSTS, QUICK_PUSHED = 500, 200
 MOST_SECONDS = 1.0
 _REPEATS = 5
 _POINTS_A_PROFILE = 4
-_DOCUMENT = Path(__file__).parents[1] / "docs/serving.example.json"
+_TEXT = (Path(__file__).parents[1] / "docs/serving.example.json").read_text(encoding="utf-8")
+_DATABASE = "fleet"
 
 
-def pushes(engine: Engine, count: int, clients: int) -> tuple[float, float]:
-    """Push real documents by several clients at once; return profiles a second, and the mean bytes of a document."""
-    text = _DOCUMENT.read_text(encoding="utf-8")
-    document = parse(text)
-    profiles = [_pushed(document, clients, number) for number in range(count)]
-    parts = [profiles[at::clients] for at in range(clients)]
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        for _ in pool.map(lambda part: [FleetStore(engine).add([each]) for each in part], parts):
-            pass
-    return count / (time.perf_counter() - began), statistics.fmean(len(each.text) for each in profiles)
+def pushes(server: Server, clients: int, each: int) -> float:
+    """Push the backlog of each client with its own login, process and connection; return profiles a second."""
+    logins = "".join(
+        f"CREATE ROLE {name} LOGIN IN ROLE inferometer_pushers; INSERT INTO fleet_logins VALUES ('{name}', '{name}');"
+        for name in (_name(clients, client) for client in range(clients))
+    )
+    if error := server.psql(_DATABASE, logins).stderr:
+        raise RuntimeError(error)
+    with tempfile.TemporaryDirectory() as folder:
+        names = [_name(clients, client) for client in range(clients)]
+        jobs = [(server.url(_DATABASE, name), Path(folder) / f"{name}.db") for name in names]
+        for name, (_, path) in zip(names, jobs, strict=True):
+            _fill_store(path, name, each)
+        with ProcessPoolExecutor(clients, get_context("fork")) as pool:
+            began = time.perf_counter()
+            added = sum(pool.map(_pushed, jobs))
+            seconds = time.perf_counter() - began
+    if added != clients * each:
+        raise RuntimeError(f"{added} of {clients * each} profiles were added")
+    return added / seconds
 
 
-def _pushed(document: dict[str, Any], clients: int, number: int) -> FleetProfile:
-    host = Host(f"import-{clients:08x}{number % clients:08x}", f"push{clients}-{number % clients}")
-    uid = f"20260101-000000-{clients:06x}{number:06x}"
-    own = {**document, "id": uid, "host": {**document["host"], "id": host.id.removeprefix("import-")}}
-    return FleetProfile(host, uid, 1_767_225_600 * 10**9 + number, RunStatus.COMPLETE, own, json.dumps(own))
+def _name(clients: int, client: int) -> str:
+    return f"push{clients}_{client}"
+
+
+def _fill_store(path: Path, host: str, count: int) -> None:
+    """Make the store of a host with profiles that wait for a push."""
+    document, engine = parse(_TEXT), new_store(path)
+    document["host"] |= {"id": host, "name": host}
+    measured(engine, *({**document, "id": f"20260101-000000-{number:012x}"} for number in range(count)))
+    engine.dispose()
+
+
+def _pushed(job: tuple[str, Path]) -> int:
+    """Push the profiles of a store; return their number."""
+    url, path = job
+    engine = open_database(str(path), create=False)
+    with opened_place(target_of(url), Retry(print)) as place:
+        added = len(push(Reader(engine), place, Selection()).uids)
+    engine.dispose()
+    return added
 
 
 def views(engine: Engine) -> dict[str, Callable[[], Any]]:
@@ -106,11 +143,13 @@ def main() -> None:
     """Push, fill, ask, print."""
     options = arguments(__doc__ or "")
     hosts, count = (QUICK_HOSTS, QUICK_PUSHED) if options.quick else (HOSTS, PUSHED)
-    with started_server("fsync=on") as server, server.database("fleet") as url:
+    with started_server("fsync=on") as server, server.database(_DATABASE) as url:
+        server.psql(_DATABASE, script("roles"))
+        initialize(target_of(server.url(_DATABASE, OWNER)))
+        rates = {clients: pushes(server, clients, count // clients) for clients in (1, CLIENTS)}
         engine = open_database(url)
-        rates = {clients: pushes(engine, count, clients) for clients in (1, CLIENTS)}
         with psycopg.connect(url) as connection:
-            real = _size(connection, "profiles") / (2 * count)
+            real = _size(connection, "profiles") / (count + count // CLIENTS * CLIENTS)
             connection.execute("TRUNCATE profile_points, profiles, runs, recordings, hosts CASCADE")
             connection.commit()
             began = time.perf_counter()
@@ -123,9 +162,7 @@ def main() -> None:
         whole = time.perf_counter() - began
         engine.dispose()
     profiles = hosts * PROFILES
-    table(
-        "Pushes of real documents", ("CLIENTS>", "PROFILES/S>", "BYTES>"), [(n, *found) for n, found in rates.items()]
-    )
+    table(f"Pushes of documents of {len(_TEXT):,} bytes", ("CLIENTS>", "PROFILES/S>"), list(rates.items()))
     table(
         f"Views of {hosts:,} hosts, {profiles:,} profiles, {profiles * _POINTS_A_PROFILE:,} points",
         ("VIEW", "MEDIAN s>", "LONGEST s>"),
