@@ -65,8 +65,9 @@ def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], s
     """Return the drift of subjects, each with its accepted documents and its new ones.
 
     A subject is one machine with one workload. The p values of all subjects, points and metrics are corrected
-    together, so that a fleet without a change has a false alarm in at most 5 % of its campaigns. A regression is
-    significant, and its mean is worse by at least `share`.
+    together, so that the scatter of repetitions alone causes a false alarm in at most 5 % of the campaigns, however
+    many machines there are. A regression is significant, and its mean is worse by at least `share`, which must be above
+    the changes from day to day: the repetitions of a campaign share its day.
     """
     untested: list[str] = []
     tests: list[_Tested] = []
