@@ -12,19 +12,32 @@ from typing import Any
 
 from scripted_engines import in_background, install, state
 
-NAMES = ("sbatch", "scontrol", "squeue", "scancel", "sinfo")
+NAMES = ("sbatch", "scontrol", "squeue", "scancel", "sinfo", "sacct")
 
 
 def install_slurm(folder: Path, nodes: dict[str, str]) -> Path:
-    """Install a Slurm; `nodes` has the fault of each node: "" for none, `down`, or `dies` as it starts a job."""
-    return install(folder, "scripted_slurm", NAMES, {"nodes": nodes, "jobs": {}, "arrays": 0})
+    """Install a Slurm; `nodes` has the fault of each node: "" for none, `down`, or `dies` as it starts a job.
+
+    The next commands of a name in its state `away` do not reach the controller; those in `mute` do, without an answer.
+    """
+    return install(
+        folder, "scripted_slurm", NAMES, {"nodes": nodes, "jobs": {}, "arrays": 0, "away": [], "mute": [], "ended": ""}
+    )
 
 
 def play(name: str, words: list[str], folder: str) -> None:
     """Answer one command."""
     with state(folder) as found:
         found["calls"].append([name, *words])
-        globals()[f"_{name}"](found, words, folder)
+        away, mute = name in found["away"], name in found["mute"]
+        if away or mute:
+            found["away" if away else "mute"].remove(name)
+        if not away:
+            globals()[f"_{name}"](found, words, folder)
+    if away:
+        sys.exit(f"{name}: error: Unable to contact slurm controller (connect failure)")
+    if mute:
+        sys.exit(f"{name}: error: Socket timed out on send/recv operation")
 
 
 def _option(words: list[str], name: str) -> str:
@@ -91,3 +104,7 @@ def _scancel(found: dict[str, Any], words: list[str], _folder: str) -> None:
 def _sinfo(found: dict[str, Any], _words: list[str], _folder: str) -> None:
     for node in found["nodes"]:
         sys.stdout.write(f"{node}|main|h100,nvlink\n{node}|debug|(null)\n")
+
+
+def _sacct(found: dict[str, Any], _words: list[str], _folder: str) -> None:
+    sys.stdout.write(found["ended"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.campaigns.records import Notes, Outcome, Task
 
 _POLL_SECONDS = 0.3
-"""The time between two listings of the folder; it limits how well clocks are compared."""
+"""The time between two listings of the folder."""
 _STATES_SECONDS = 5.0
 """The time between two questions to Slurm, which answers them for all users."""
 
@@ -59,7 +59,7 @@ class SlurmLauncher:
         known = JobNotes(notes)
         arrays, hosts = Arrays(self.options, known), by_host(tasks)
         arrays.attach(hosts)
-        results = ResultFolder(self.options.folder, tasks, arrays.stem, known.submitted_ns)
+        results = ResultFolder(self.options.folder, tasks, arrays.stem, known.submitted_ns, shared=True)
 
         def passed(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
             for outcome in outcomes:
@@ -73,12 +73,14 @@ class SlurmLauncher:
             yield from passed(results.lost(host, reason))
         asked = time.monotonic()
         while results.hosts:
+            arrays.write_clock(results.first_hosts)
             yield from passed(results.poll())
             if time.monotonic() - asked > _STATES_SECONDS:
                 asked = time.monotonic()
                 for host, reason in list(arrays.lost(results.hosts)):
                     yield from passed(results.lost(host, reason))
             time.sleep(_POLL_SECONDS)
+        arrays.remove_clocks()
 
     def _check(self, tasks: Sequence[Task]) -> None:
         check_uids(tasks)

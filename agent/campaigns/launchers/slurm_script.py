@@ -25,7 +25,7 @@ task() {{
   stem=$1 seconds=$2
   shift 2
   [ ! -e "$stem.code" ] || return 0
-  : >"$stem.begun"
+  cat -- {clock} >"$stem.begun" 2>/dev/null
   timeout --kill-after=30 "$seconds" "$@" <"$stem.given" >/dev/null 2>"$stem.errors"
   echo $? >"$stem.ended"
   [ ! -e "$stem.part" ] || mv -- "$stem.part" "$stem.result"
@@ -33,7 +33,10 @@ task() {{
 }}
 case "$SLURM_ARRAY_TASK_ID" in
 """
-"""The code is written last, by a rename: a reader that finds it also finds the complete result."""
+"""The code is written last, by a rename: a reader that finds it also finds the complete result.
+
+The time of the head is read before the command, so that a file system which shows files late only loosens the bound.
+"""
 
 
 def script_of(name: str, hosts: Sequence[Sequence[Task]], folder: Path, state: str) -> str:
@@ -41,12 +44,18 @@ def script_of(name: str, hosts: Sequence[Sequence[Task]], folder: Path, state: s
 
     `folder` is shared by the nodes and the head, `state` is on each node.
     """
-    lines = [_BEGIN.format(state=shlex.quote(state), folder=shlex.quote(str(folder)))]
+    begin = _BEGIN.format(state=shlex.quote(state), folder=shlex.quote(str(folder)), clock=shlex.quote(clock_of(name)))
+    lines = [begin]
     for number, tasks in enumerate(hosts):
         lines.append(f"{number})\n")
         lines += [f"  {_line(task, folder, stem_of(f'{name}_{number}', task))}\n" for task in tasks]
         lines.append("  ;;\n")
     return "".join((*lines, "esac\n"))
+
+
+def clock_of(name: str) -> str:
+    """Return the name of the file in which the head writes its time while it waits for jobs of an array."""
+    return f"{name}.clock"
 
 
 def stem_of(job: str, task: Task) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,27 @@ def test_a_command_that_has_not_begun_runs_after_the_listing(tmp_path: Path) -> 
     assert before_ns <= outcome.sent_ns <= after_ns <= outcome.received_ns
 
 
+def test_a_shared_folder_that_shows_files_late_narrows_no_bound(tmp_path: Path) -> None:
+    results = ResultFolder(tmp_path, [FACTS, PROFILE], lambda task: task.uid, lambda _: 5, shared=True)
+    assert results.first_hosts == ("n1",)
+    assert list(results.poll()) == []  # the command may have begun: its file is not shown yet
+    ended(tmp_path, "facts")
+    (outcome,) = results.poll()
+    assert outcome.sent_ns == 5
+    assert results.first_hosts == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "sent_ns"), [("1234\n", 1234), ("4\n", 5), ("", 5), ("9" * 20, 5), ("x", 5), ("\u0663", 5)]
+)
+def test_a_command_ran_after_the_time_of_the_head_that_its_host_read(text: str, sent_ns: int, tmp_path: Path) -> None:
+    ended(tmp_path, "facts")
+    (tmp_path / "facts.begun").write_text(text)
+    results = ResultFolder(tmp_path, [FACTS], lambda task: task.uid, lambda _: 5, shared=True)
+    (outcome,) = results.poll()
+    assert outcome.sent_ns == sent_ns
+
+
 def test_a_dropped_host_has_no_further_outcome(tmp_path: Path) -> None:
     results = opened(tmp_path)
     ended(tmp_path, "facts")
@@ -110,6 +132,19 @@ def test_a_result_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
     (outcome,) = opened(tmp_path, FACTS).poll()
     assert (outcome.code, outcome.result) == (None, b"")
     assert "larger than 1 MiB" in outcome.errors
+
+
+@pytest.mark.parametrize("suffix", [".result", ".code", ".errors"])
+def test_a_pipe_or_a_link_in_place_of_a_file_delays_nothing(suffix: str, tmp_path: Path) -> None:
+    for number, make in enumerate((os.mkfifo, lambda path: path.symlink_to("/etc/passwd"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ended(folder, "facts")
+        (folder / f"facts{suffix}").unlink(missing_ok=True)
+        make(folder / f"facts{suffix}")
+        (outcome,) = opened(folder, FACTS).poll()
+        assert outcome.result == b""
+        assert "root:" not in outcome.errors
 
 
 def test_only_the_end_of_long_errors_is_read(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import pytest
 
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.launchers import slurm, slurm_arrays, slurm_jobs
+from agent.campaigns.launchers.job_notes import JobNotes
 from agent.campaigns.launchers.slurm_script import script_of
 from agent.campaigns.records import Host, Task
 from campaign_tasks import Head, Notes, fields_of, program, runs_of, tasks_of
@@ -18,7 +21,7 @@ from scripted_slurm import install_slurm
 from waiting import await_true
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.system
@@ -31,9 +34,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "PATH", f"{install_slurm(folder, {'n1': '', 'n2': '', 'n3': 'dies', 'n4': 'down'})}:/usr/bin:/bin"
     )
     monkeypatch.setattr(slurm, "_STATES_SECONDS", 0.2)
-    monkeypatch.setattr(slurm_arrays, "_FAILED_SECONDS", 0.3)
-    monkeypatch.setattr(slurm_arrays, "_COMPLETED_SECONDS", 0.3)
+    monkeypatch.setattr(slurm_arrays, "_ENDED_SECONDS", 0.3)
     monkeypatch.setattr(slurm_arrays, "_UNAVAILABLE_SECONDS", 0.5)
+    monkeypatch.setattr(slurm_jobs, "_RETRY_SECONDS", 0.05)
     yield folder
     end_all(folder)
 
@@ -70,6 +73,29 @@ def test_the_command_ran_between_the_times_of_its_outcome(tmp_path: Path, launch
     assert outcome.received_ns - outcome.sent_ns < 30e9
 
 
+@pytest.mark.usefixtures("cluster")
+def test_a_job_reads_the_time_of_the_head_before_its_command(
+    tmp_path: Path, launcher: slurm.SlurmLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job begins after the head has written its time, though it was submitted long before."""
+    script, head = program(tmp_path), Head()
+    monkeypatch.setattr(slurm_jobs, "release", lambda _: None)
+    outcomes = launcher.run(tasks_of(script, {"n1": ("measure", "a")}), Notes(), head.proceed)
+    written: list[int] = []
+
+    def release() -> None:
+        await_true(lambda: list(launcher.options.folder.glob("*.clock")))
+        written.append(time.time_ns())
+        time.sleep(3 * slurm_arrays._CLOCK_SECONDS)
+        subprocess.run(["scontrol", "release", "1"], check=True)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    found = head.all_of(outcomes)
+    thread.join()
+    assert written[0] < found["n1-facts"].sent_ns <= found["n1-profile"].received_ns
+
+
 def test_a_host_that_fails_has_a_reason_and_does_not_fail_the_others(
     tmp_path: Path, cluster: Path, launcher: slurm.SlurmLauncher
 ) -> None:
@@ -85,7 +111,7 @@ def test_a_host_that_fails_has_a_reason_and_does_not_fail_the_others(
     assert found["n1-profile"].code == 0
     assert found["n2-profile"].code == 3
     assert "error: no engine" in found["n2-profile"].errors
-    assert "NODE_FAIL" in found["n3-facts"].errors
+    assert "NODE_FAIL: its node failed" in found["n3-facts"].errors
     assert "UnavailableNodes:n4" in found["n4-facts"].errors
     assert "does not accept the node n5" in found["n5-facts"].errors
     assert not {"n3-profile", "n4-profile", "n5-profile"} & set(found)
@@ -157,6 +183,135 @@ def test_a_failed_host_gets_a_new_job(tmp_path: Path, cluster: Path, launcher: s
     with state(cluster) as seen:
         seen["nodes"]["n3"] = ""
     assert head.all_of(launcher.run(tasks, notes, head.proceed))["n3-profile"].code == 0
+
+
+def test_a_controller_that_starts_again_is_waited_for(
+    tmp_path: Path, cluster: Path, launcher: slurm.SlurmLauncher
+) -> None:
+    script, notes, head = program(tmp_path), Notes(), Head(refused=("n2",))
+    tasks = tasks_of(script, {"n1": ("measure", "a"), "n2": ("wait",)})
+    with state(cluster) as seen:
+        seen["away"] = [*("sbatch", "scontrol", "scontrol", "squeue", "squeue", "scancel")]
+    found = head.all_of(launcher.run(tasks, notes, head.proceed))
+    assert (found["n1-facts"].code, found["n1-profile"].code) == (0, 0)
+    with state(cluster) as seen:
+        assert seen["arrays"] == 1
+        assert seen["jobs"]["1_1"]["state"] in {"CANCELLED", "RUNNING"}
+        seen["away"] = ["squeue", "squeue"]
+    assert head.all_of(launcher.run(tasks, notes, head.proceed))["n1-profile"].code == 0
+
+
+def test_an_array_whose_submission_had_no_answer_is_not_submitted_twice(
+    tmp_path: Path, cluster: Path, launcher: slurm.SlurmLauncher
+) -> None:
+    script, head = program(tmp_path), Head()
+    with state(cluster) as seen:
+        seen["mute"] = ["sbatch"]
+    found = head.all_of(launcher.run(tasks_of(script, {"n1": ("measure", "a")}), Notes(), head.proceed))
+    assert found["n1-profile"].code == 0
+    with state(cluster) as seen:
+        assert seen["arrays"] == 1
+
+
+class Answers:
+    """The jobs of one host, whose answers by Slurm a test sets."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: slurm.SlurmLauncher) -> None:
+        self.now = 0.0
+        self.answer: tuple[str, str] | Exception | None = None
+        self.accounted: list[slurm_jobs.Job] = []
+        launcher.options.folder.mkdir()
+        monkeypatch.setattr(slurm_jobs, "submit", lambda *_: "7")
+        monkeypatch.setattr(slurm_jobs, "bind", lambda *_: None)
+        monkeypatch.setattr(slurm_jobs, "release", lambda *_: None)
+        monkeypatch.setattr(slurm_jobs, "jobs_named", self._named)
+        monkeypatch.setattr(slurm_jobs, "accounted", lambda name: {f"{name}_0": job for job in self.accounted})
+        tasks = tasks_of(tmp_path, {"n1": ("measure", "a")})
+        self.arrays = slurm_arrays.Arrays(launcher.options, JobNotes(Notes()), lambda: self.now)
+        self.arrays.attach({"n1": tasks})
+
+    def _named(self, names: Iterable[str]) -> dict[str, slurm_jobs.Job]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {f"{name}_0": slurm_jobs.Job("7_0", *self.answer) for name in names if self.answer}
+
+    def lost_at(self, seconds: float, answer: tuple[str, str] | Exception | None) -> str:
+        """Return why the host is lost if Slurm answers so at a time, empty if it is not."""
+        self.now, self.answer = seconds, answer
+        return "".join(reason for _, reason in self.arrays.lost(["n1"]))
+
+
+AWAY = slurm_jobs.SlurmAwayError("squeue: Unable to contact slurm controller")
+UNAVAILABLE = ("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1")
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: slurm.SlurmLauncher) -> Answers:
+    return Answers(tmp_path, monkeypatch, launcher)
+
+
+@pytest.mark.parametrize("state", sorted(slurm_jobs._ENDS))
+def test_each_end_of_a_job_has_a_reason_once_its_results_could_have_appeared(state: str, answers: Answers) -> None:
+    assert answers.lost_at(0, (state, "None")) == answers.lost_at(59, (state, "None")) == ""
+    reason = answers.lost_at(60, (state, "None"))
+    assert reason == f"the job 7_0 of Slurm ended without a result ({state}: {slurm_jobs._ENDS[state]})"
+
+
+def test_the_reason_of_a_job_is_one_line_with_the_end_of_its_output(
+    answers: Answers, launcher: slurm.SlurmLauncher
+) -> None:
+    name = answers.arrays.stem(tasks_of(launcher.options.folder, {"n1": ("facts",)})[0]).partition(".")[0]
+    (launcher.options.folder / f"{name}.log").write_text("first\nslurmstepd: error: *** DUE TO TIME LIMIT ***\n")
+    assert answers.lost_at(0, ("TIMEOUT", "None")) == ""
+    reason = answers.lost_at(60, ("TIMEOUT", "None"))
+    assert reason.endswith("raise time_minutes, or timeout_hours): first slurmstepd: error: *** DUE TO TIME LIMIT ***")
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "SUSPENDED", "STAGE_OUT", "CONFIGURING", "A_STATE_OF_LATER_VERSIONS"])
+def test_a_job_in_another_state_is_not_given_up(state: str, answers: Answers) -> None:
+    assert answers.lost_at(0, (state, "None")) == answers.lost_at(1e6, (state, "None")) == ""
+
+
+@pytest.mark.parametrize("answer", [UNAVAILABLE, None, ("NODE_FAIL", "None"), ("PENDING", "BadConstraints")])
+def test_the_time_of_an_outage_is_no_time_of_a_fault(answer: tuple[str, str] | None, answers: Answers) -> None:
+    assert answers.lost_at(0, answer) == ""
+    assert answers.lost_at(10, AWAY) == answers.lost_at(590, AWAY) == ""
+    assert answers.lost_at(595, answer) == ""
+    assert answers.lost_at(995, answer) != ""
+
+
+def test_a_fault_that_passes_is_counted_again(answers: Answers) -> None:
+    for answer in (UNAVAILABLE, None, ("PENDING", "BadConstraints")):
+        assert answers.lost_at(0, answer) == answers.lost_at(5000, ("PENDING", "Priority")) == ""
+        assert answers.lost_at(6000, answer) == answers.lost_at(6010, ("RUNNING", "None")) == ""
+
+
+def test_a_controller_that_does_not_answer_for_long_ends_the_head(answers: Answers) -> None:
+    with pytest.raises(CampaignError, match="campaign resume"):
+        answers.lost_at(601, AWAY)
+
+
+def test_a_job_that_slurm_has_forgotten_ends_as_its_accounting_states(answers: Answers) -> None:
+    assert answers.lost_at(0, None) == answers.lost_at(290, None) == ""
+    assert "does not list the job" in answers.lost_at(300, None)
+
+
+def test_the_accounting_names_the_end_of_a_forgotten_job(answers: Answers) -> None:
+    answers.accounted = [slurm_jobs.Job("7_0", "OUT_OF_MEMORY", "")]
+    assert answers.lost_at(0, None) == ""
+    assert "OUT_OF_MEMORY: it needed more memory" in answers.lost_at(60, None)
+
+
+def test_a_queue_is_waited_in_for_the_time_of_the_file_whatever_its_reasons(answers: Answers) -> None:
+    day = 1440 * 60.0
+    assert answers.lost_at(0, ("PENDING", "Priority")) == answers.lost_at(day / 2, ("PENDING", "Resources")) == ""
+    assert "did not start within 1440 minutes: Resources" in answers.lost_at(day, ("PENDING", "Resources"))
+
+
+def test_the_accounting_of_an_array_is_read(cluster: Path) -> None:
+    with state(cluster) as seen:
+        seen["ended"] = "7_0|CANCELLED by 1000\n7_1|RUNNING\n7_[2-3]|PENDING\nbroken\n"
+    assert slurm_jobs.accounted("a") == {"a_0": slurm_jobs.Job("7_0", "CANCELLED", "")}
 
 
 def test_hosts_with_labels_of_their_own_get_arrays_of_their_constraint(
