@@ -72,7 +72,9 @@ def _play(host: str, fault: str, variables: dict[str, Any]) -> None:
         local = results / task["uid"]
         local.with_name(f"{task['uid']}.begun").touch()
         argv = [*task["before"], str(remote / task["uid"]), *task["after"]]
-        done = subprocess.run(argv, input=task["given"], capture_output=True, text=True, check=False)
+        done = subprocess.run(  # a session of its own, as the workers of Ansible have
+            argv, input=task["given"], capture_output=True, text=True, check=False, start_new_session=True
+        )
         if (remote / task["uid"]).exists():
             shutil.copy(remote / task["uid"], local.with_name(f"{task['uid']}.result"))
         local.with_name(f"{task['uid']}.errors").write_text(done.stderr)

@@ -24,7 +24,14 @@ finally:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Make a folder among the temporary files, and remove it at the end of the block. Raises OSError.
+    """Make a folder among the temporary files, and remove it at the end of the block. Raises OSError."""
+    with shared_folder() as (folder, _):
+        yield folder
+
+
+@contextmanager
+def shared_folder() -> Iterator[tuple[Path, int]]:
+    """Make a folder as `private_folder` does; it stays until each process that inherits the descriptor has ended.
 
     A second process makes and removes it. It waits for the end of a pipe, which comes with the end of this process, so
     that even SIGKILL leaves nothing behind.
@@ -47,7 +54,7 @@ def private_folder() -> Iterator[Path]:
             if not name:
                 reason = remover.stderr.read().strip().rpartition("\n")[2]
                 raise OSError(f"no temporary folder can be made: {reason}")
-            yield Path(name)
+            yield Path(name), remover.stdin.fileno()
         finally:
             remover.stdin.close()
             remover.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.launchers.ansible_playbook import LIMIT, PLAYBOOK, playbook_of
-from agent.campaigns.launchers.processes import end_process
 from agent.campaigns.launchers.programs import output_of
 from agent.campaigns.launchers.result_folder import ResultFolder, check_uids
-from agent.runtime.private_folder import private_folder
+from agent.runtime.leash import leashed
+from agent.runtime.private_folder import shared_folder
 from agent.runtime.text_input import quoted
 from probes.text import one_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from agent.campaigns.fields import Fields
@@ -69,7 +70,7 @@ class AnsibleLauncher:
     def run(self, tasks: Sequence[Task], _notes: Notes, proceed: Callable[[Outcome], bool]) -> Generator[Outcome]:
         """Run the playbook and yield the outcome of each task as its result appears in a private folder."""
         self._check(tasks)
-        with private_folder() as folder:
+        with shared_folder() as (folder, held):
             for name, text in playbook_of(tasks, folder).items():
                 (folder / name).write_text(text, encoding="utf-8")
             now_ns = time.time_ns()
@@ -83,7 +84,7 @@ class AnsibleLauncher:
                         results.drop(outcome.task.host.name)
                     yield outcome
 
-            with self._playing(folder) as playing:
+            with self._playing(folder, held) as playing:
                 while playing.poll() is None:
                     yield from passed(results.poll())
                     time.sleep(_POLL_SECONDS)
@@ -98,28 +99,21 @@ class AnsibleLauncher:
         return tuple(f"--inventory={each}" for each in self.inventory)
 
     @contextmanager
-    def _playing(self, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """Run ansible-playbook in the background, and end it with the block; its output goes to a file."""
+    def _playing(self, folder: Path, held: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ansible-playbook in the background, and end it with the block or the head; its output goes to a file.
+
+        The folder stays as long as a process of Ansible, which would make it again for another user to find.
+        """
         options = (f"--forks={self.forks}", f"--limit=@{folder / LIMIT}", *(("--become",) if self.become else ()))
-        argv = ("ansible-playbook", *self._inventory(), *options, "--", str(folder / PLAYBOOK))
-        with (folder / "log").open("wb") as log:
-            try:
-                child = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **_VARIABLES},
-                    start_new_session=True,  # Ctrl-C reaches the head alone
-                )
-            except OSError as error:
-                raise CampaignError(
-                    f"ansible-playbook cannot be started ({error.strerror}): install ansible-core on this machine"
-                ) from error
-        try:
-            yield child
-        finally:
-            end_process(child)
+        program = shutil.which("ansible-playbook")
+        if program is None:
+            raise CampaignError("there is no ansible-playbook on PATH: install ansible-core on this machine")
+        argv = (program, *self._inventory(), *options, "--", str(folder / PLAYBOOK))
+        with (
+            (folder / "log").open("wb") as log,
+            leashed(argv, log, {**os.environ, **_VARIABLES}, (held,)) as playing,
+        ):
+            yield playing
 
     def _check(self, tasks: Sequence[Task]) -> None:
         check_uids(tasks)
@@ -140,9 +134,17 @@ def _decide(folder: Path, outcome: Outcome, decision: str) -> None:
 def _reasons(folder: Path, code: int) -> dict[str, str]:
     """Return why hosts have no result, by the name of the inventory; the entry "" is for a host that is not named."""
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
-    found = {host: one_line(json.loads(message))[:_LONGEST_REASON] for host, message in _FATAL.findall(text)}
+    found = {host: one_line(_message(message))[:_LONGEST_REASON] for host, message in _FATAL.findall(text)}
     end = one_line(text.strip().rpartition("\n")[2])[-_LONGEST_REASON:]
     return {**found, "": f"ansible-playbook ended with {code} without this host: {end}"}
+
+
+def _message(text: str) -> str:
+    """Return the text of a JSON string; as it is if a plugin of the user printed something else."""
+    try:
+        return str(json.loads(text, strict=False))
+    except ValueError:
+        return text
 
 
 def launcher(fields: Fields) -> AnsibleLauncher:

@@ -6,6 +6,7 @@ Every value of the campaign is `!unsafe`, so that Ansible never takes it for a t
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from agent.campaigns.launchers.job_notes import by_host
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from agent.campaigns.records import Task
 
 PLAYBOOK, TASK, LIMIT = "playbook.yml", "task.yml", "limit"
+_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""The characters that YAML takes for the end of a line or refuses, and that JSON leaves as they are."""
 _RESULT = "\0"
 """The place of the path of a result among the words of a command: no word contains it."""
 
@@ -137,4 +140,5 @@ def _unsafe_list(words: Sequence[str]) -> str:
 
 def _unsafe(text: str) -> str:
     """Return a text as a quoted scalar of YAML, whose escapes include those of JSON."""
-    return f"!unsafe {json.dumps(text, ensure_ascii=False)}"
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "!unsafe " + _BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 _OPTIONS = (
     *("BatchMode=yes", "StrictHostKeyChecking=yes", "ForwardAgent=no", "ForwardX11=no", "ClearAllForwardings=yes"),
     *("PermitLocalCommand=no", "RequestTTY=no", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"),
+    *("ControlMaster=no", "RemoteCommand=none"),
 )
-"""ssh_config(5): nothing is asked, no unknown host is accepted, nothing of this machine is forwarded."""
+"""ssh_config(5): nothing is asked, no unknown host is accepted, nothing of this machine is forwarded.
+
+A connection that others may share would not end with its command.
+"""
 ADDRESS = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
 """An address: a host, an alias of ssh_config or an IP address, after a user and `@` if needed; none begins with `-`."""
 _OWN_ERROR = 255

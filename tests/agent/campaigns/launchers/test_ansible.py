@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,10 @@ from agent.campaigns.launchers import ansible
 from agent.campaigns.launchers.ansible_playbook import playbook_of
 from agent.campaigns.records import Host, Task
 from campaign_tasks import Head, Notes, fields_of, program, tasks_of
+from command import ROOT
 from scripted_ansible import Unsafe, install_ansible, load
 from scripted_engines import state
+from waiting import await_true
 
 pytestmark = pytest.mark.system
 
@@ -69,8 +74,44 @@ def test_a_head_that_stops_leaves_no_playbook(tmp_path: Path, engine: Path) -> N
     assert not book.parent.exists()
 
 
+_HEAD = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from pathlib import Path
+from agent.campaigns.launchers import ansible
+from campaign_tasks import Head, Notes, fields_of, program, tasks_of
+tasks = tasks_of(Path({program!r}), {{"n1": ("wait",)}})
+for outcome in ansible.launcher(fields_of()).run(tasks, Notes(), Head().proceed):
+    print(outcome.task.uid, flush=True)
+"""
+
+
+def test_a_head_that_is_killed_leaves_no_process_of_ansible_and_no_folder(tmp_path: Path, engine: Path) -> None:
+    """A playbook without its head would measure on, beside that of the next head."""
+    text = _HEAD.format(root=str(ROOT), tests=str(ROOT / "tests"), program=str(program(tmp_path)))
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE) as head:
+        assert head.stdout is not None
+        assert head.stdout.readline() == b"n1-facts\n"
+        with state(engine) as seen:
+            folder = Path(seen["calls"][0][-1]).parent
+        assert folder.is_dir()
+        await_true(lambda: any("wait" in line for line in commands_in(tmp_path)))
+        head.kill()
+    await_true(lambda: not folder.exists())
+    assert commands_in(tmp_path) == []
+
+
+def commands_in(folder: Path) -> list[str]:
+    """Return the commands of processes that name a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " "))
+    return [line for line in found if str(folder) in line and "pytest" not in line.partition(str(folder))[0]]
+
+
 def test_every_value_of_the_campaign_is_unsafe() -> None:
-    hostile = '{{ 7 * 7 }} {% if true %} "quoted" \\ # : 💥 ü'
+    hostile = '{{ 7 * 7 }} {% if true %} "quoted" \\ # : 💥 ü \x7f \x85 \u2028 \u2029 \ufeff end'
     task = Task("u", Host("n1", "n1", options=("--database", hostile)), ("profile", hostile), (hostile,), given=hostile)
     text = playbook_of([task], Path("/r{{ 1 }}"))["playbook.yml"]
     variables = load(text)[0]["vars"]

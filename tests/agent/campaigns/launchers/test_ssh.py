@@ -53,7 +53,8 @@ def test_every_word_reaches_the_shell_of_the_host_quoted() -> None:
 
 def test_nothing_is_asked_no_unknown_host_is_accepted_and_nothing_is_forwarded(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_text("Host one\n  ForwardAgent yes\n  StrictHostKeyChecking no\n  BatchMode no\n  LocalForward 9 x:9\n")
+    lines = ["ForwardAgent yes", "StrictHostKeyChecking no", "BatchMode no", "LocalForward 9 x:9", "ControlMaster auto"]
+    path.write_text("\n  ".join(("Host one", *lines, "RemoteCommand tmux\n")))
     path.chmod(0o600)
     [line] = SshLauncher(path, 1).render([task(Host("one", "one"), "x")]).values()
     words = shlex.split(line)
@@ -65,6 +66,8 @@ def test_nothing_is_asked_no_unknown_host_is_accepted_and_nothing_is_forwarded(t
     assert found["stricthostkeychecking"] in {"true", "yes"}
     assert found["forwardagent"] == found["forwardx11"] == found["permitlocalcommand"] == "no"
     assert found["clearallforwardings"] == "yes"
+    assert found["controlmaster"] in {"false", "no"}
+    assert found.get("remotecommand", "none") == "none"
 
 
 @pytest.mark.parametrize(
