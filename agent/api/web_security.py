@@ -38,7 +38,7 @@ _INSTALL = "install the extra `web`: pip install 'inferometer[web]'"
 _UNAUTHORIZED = wsgi.failure(
     HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="inferometer", charset="UTF-8"')
 )
-_BUSY = wsgi.failure(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", "1"), reason="too many passwords were wrong")
+_BUSY = wsgi.failure(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", "1"), reason="no password can be checked now")
 
 log = get_logger("http")
 
@@ -54,6 +54,8 @@ class WebSecurity:
         self.path = path
         self._clock = clock
         self._stamps: tuple[Stamp | None, ...] = ()
+        self._users: Users | None = None
+        self._refusal = ""
         self._load()
         self._checked = clock()
 
@@ -71,7 +73,7 @@ class WebSecurity:
             return application
 
         def guard(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            decision = users.decide(environ.get("HTTP_AUTHORIZATION", ""))
+            decision = users.decide(environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", ""))
             admitted = {Decision.ADMITTED: application, Decision.REFUSED: _UNAUTHORIZED, Decision.BUSY: _BUSY}
             return admitted[decision](environ, start_response)
 
@@ -83,20 +85,21 @@ class WebSecurity:
         if now - self._checked < _CHECK_SECONDS:
             return
         self._checked = now
-        stamps = _stamps(self._files)
-        if stamps == self._stamps:
+        if not self._refusal and _stamps(self._files) == self._stamps:
             return
         try:
             self._load()
+            self._refusal = ""
             log.info("web configuration read again", file=self.path)
-        except WebConfigError as error:
-            self._stamps = stamps
-            log.warning("the web configuration is not used, the one before stays", reason=str(error))
+        except WebConfigError as error:  # read again until it is valid, since it may name other files than before
+            if str(error) != self._refusal:
+                log.warning("the web configuration is not used, the one before stays", reason=str(error))
+            self._refusal = str(error)
 
     def _load(self) -> None:
         config = read_web_config(Path(self.path))
         stamps = _stamps(config.files)
-        users = _users(self.path, config)
+        users = _users(self.path, config, self._users)
         self._context = _context(config.tls) if config.tls else None
         self._users, self._files, self._stamps = users, config.files, stamps
 
@@ -142,9 +145,12 @@ def _translated() -> Iterator[None]:
         raise NotReadyError(EVENT_WRITE) from None
 
 
-def _users(path: str, config: WebConfig) -> Users | None:
+def _users(path: str, config: WebConfig, before: Users | None) -> Users | None:
+    """Return the users; those of before if none has changed, as they remember passwords that were checked."""
     if not config.users:
         return None
+    if before and before.hashes == config.users:
+        return before
     if config.tls is None:
         log.warning("passwords are sent without encryption", file=path, remedy="add tls_server_config")
     try:
@@ -158,6 +164,7 @@ def _context(tls: TlsServer) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
     context.num_tickets = 0
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")  # no question for that of an encrypted key
