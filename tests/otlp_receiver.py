@@ -24,6 +24,8 @@ class Point:
     unit: str
     value: float
     attributes: dict[str, str]
+    start_ns: int
+    at_ns: int
 
 
 @dataclass(slots=True)
@@ -54,7 +56,17 @@ class Receiver:
                 for point in content.data_points:
                     attributes = {each.key: each.value.string_value for each in point.attributes}
                     value = getattr(point, point.WhichOneof("value"))
-                    self.points.append(Point(metric.name, kind, metric.unit, value, attributes))
+                    self.points.append(
+                        Point(
+                            metric.name,
+                            kind,
+                            metric.unit,
+                            value,
+                            attributes,
+                            point.start_time_unix_nano,
+                            point.time_unix_nano,
+                        )
+                    )
         self.exports += 1
 
 

@@ -80,12 +80,12 @@ class OtlpExport:
         self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("inferometer", exporter.version)
 
-        for name, metric, unit, create in (
-            ("energy", "energy_joules", "J", meter.create_observable_counter),
-            ("power", "power_watts", "W", meter.create_observable_gauge),
+        for name, metric, unit, create, since in (
+            ("energy", "energy_joules", "J", meter.create_observable_counter, _SinceFirst),
+            ("power", "power_watts", "W", meter.create_observable_gauge, _unchanged),
         ):
-            of_devices = partial(device_readings, exporter, metric)
-            of_host = partial(host_readings, exporter, host, metric)
+            of_devices = since(partial(device_readings, exporter, metric))
+            of_host = since(partial(host_readings, exporter, host, metric))
             create(f"hw.{name}", [partial(_observed, of_devices)], unit, f"{name.capitalize()} of the component.")
             create(f"hw.host.{name}", [partial(_observed, of_host)], unit, f"{name.capitalize()} of the host.")
 
@@ -93,6 +93,26 @@ class OtlpExport:
         """Export once more if the collector answers within `seconds`, and end."""
         with suppress(Exception):  # the SDK raises plain exceptions after a time-out
             self._provider.shutdown(timeout_millis=seconds * 1000)
+
+
+class _SinceFirst:
+    """The energy of each series since its first reading, to which the SDK sets its start time.
+
+    The total also contains the energy before: a backend would add it to its sum again after each start of the service.
+    """
+
+    def __init__(self, readings: Callable[[], Iterator[Reading]]) -> None:
+        self._readings = readings
+        self._first: dict[tuple[tuple[str, str], ...], float] = {}
+
+    def __call__(self) -> Iterator[Reading]:
+        for joules, attributes in self._readings():
+            first = self._first.setdefault(tuple(sorted(attributes.items())), joules)
+            yield max(0.0, joules - first), attributes
+
+
+def _unchanged(readings: Callable[[], Iterator[Reading]]) -> Callable[[], Iterator[Reading]]:
+    return readings
 
 
 def _observed(readings: Callable[[], Iterator[Reading]], _: CallbackOptions) -> Iterator[Observation]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.api.otlp import OtlpExport, device_readings, host_readings
-from exported import ENERGY, GPU, HOST, NOW, POWER, SECOND, export, tick
+from exported import ENERGY, GPU, HOST, NOW, POWER, SECOND, export, state, tick
 from otlp_receiver import receiving
 from probes.model import Channel, Device, Kind, Source
 from store.records import Host, Layout
@@ -39,7 +39,7 @@ def test_a_collector_receives_the_energy_and_power_of_devices_and_host():
         finally:
             sent.stop(5.0)
     energies, powers = receiver.latest("hw.energy"), receiver.latest("hw.power")
-    assert {name: point.value for name, point in energies.items()} == {"GPU-1/board": 1000.5, "package-0/core": 300.0}
+    assert {name: point.value for name, point in energies.items()} == {"GPU-1/board": 0.0, "package-0/core": 0.0}
     assert {name: point.value for name, point in powers.items()} == {
         "GPU-1/board": 250.0,
         "package-0/package": 65.0,
@@ -48,12 +48,35 @@ def test_a_collector_receives_the_energy_and_power_of_devices_and_host():
     assert {(point.kind, point.unit) for point in energies.values()} == {("sum", "J")}
     assert {(point.kind, point.unit) for point in powers.values()} == {("gauge", "W")}
     host = receiver.latest("hw.host.energy")["host-id"]
-    assert (host.kind, host.unit, host.value) == ("sum", "J", HOST.joules)
+    assert (host.kind, host.unit, host.value) == ("sum", "J", 0.0)
     assert host.attributes["inferometer.boundary"] == "accelerator"
     assert receiver.latest("hw.host.power")["host-id"].value == HOST.watts
     named = {"service.name": "inferometer", "service.version": "1.2.3", "host.id": "host-id", "host.name": "gpu-01"}
     assert receiver.resource.items() >= named.items()
     assert receiver.headers["content-type"] == "application/x-protobuf"
+
+
+def test_a_counter_begins_at_zero_at_its_start_time_after_each_start_of_the_service():
+    """Else a backend adds the whole total to its sum again: https://opentelemetry.io/docs/specs/otel/metrics/data-model/."""
+    points, joules = [], 1000.0
+    with receiving() as receiver:
+        for _start in range(2):
+            running, exports = state(), receiver.exports
+            shown = export(states=[running], ticks=[tick(250.0, joules)], host=HOST)
+            sent = OtlpExport(shown, MACHINE, receiver.url, 0.2)
+            try:
+                await_true(lambda before=exports: receiver.exports > before + 1)
+                running.latest = tick(250.0, joules + 7.5)
+            finally:
+                sent.stop(5.0)
+            points.append([each for each in receiver.points if each.metric == "hw.energy"])
+            receiver.points.clear()
+            joules += 100.0
+    for own in points:
+        assert (own[0].value, own[-1].value) == (0.0, 7.5)
+        assert len({each.start_ns for each in own}) == 1
+        assert own[0].start_ns <= own[0].at_ns
+    assert points[0][0].start_ns < points[0][-1].at_ns <= points[1][0].start_ns
 
 
 def test_components_have_the_attributes_of_the_conventions():

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from make_reference import serving_snapshot
 
 from agent.api.series_limit import ACCELERATOR_SERIES, HOST_SERIES, PREFIX, PROBE_ORDER, SENSOR_ORDER
@@ -109,6 +111,28 @@ def large_host() -> list[Layout]:
     gpus = [Device(f"GPU-{number}", Kind.GPU) for number in range(16)]
     found += [(f"nvml/{gpu.id}", every(gpu, ("board", *numbers[:40]), METRICS)) for gpu in gpus]
     return [Layout(number, probe, channels) for number, (probe, channels) in enumerate(found, 1)]
+
+
+SENSORS = st.tuples(
+    st.integers(0, 29), st.sampled_from(["board", "card", "package", "core", "a", "b"]), st.sampled_from(list(METRICS)),
+    st.sampled_from(list(Source)),
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(list(Kind)), min_size=30, max_size=30),
+    st.lists(st.lists(SENSORS, min_size=1, max_size=40), min_size=1, max_size=30),
+)
+def test_no_combination_of_sensors_has_more_series(kinds: list[Kind], probes: list[list[tuple[int, str, str, Source]]]):
+    def channel(number: int, domain: str, metric: str, source: Source) -> Channel:
+        uncertainty = 0.5 if source is Source.ESTIMATED else 0.0
+        return Channel(Device(f"device-{number}", kinds[number]), domain, metric, source, uncertainty=uncertainty)
+
+    found = counts([
+        Layout(number, f"probe-{number}", tuple(dict.fromkeys(channel(*each) for each in own)))
+        for number, own in enumerate(probes, 1)
+    ])  # fmt: skip
+    assert within(found), found
 
 
 def test_the_largest_host_uses_its_series_up():
