@@ -71,7 +71,7 @@ def facts_of(**changed: Any) -> dict[str, Any]:
     now = time.time_ns()
     return {
         "schema": "inferometer.facts",
-        "id": "0123456789abcdef0123456789abcdef",
+        "id": json.loads(_EXAMPLE)["host"]["id"],
         "name": "gpu-server",
         "version": version("inferometer"),
         "started_ns": now,
@@ -95,9 +95,13 @@ def answer(task: Task, facts: Mapping[str, Any] | None = None) -> Outcome:
 
 @dataclass
 class FakeLauncher:
-    """A launcher that asks `answers` for the outcome of each task, one host after another."""
+    """A launcher that asks `answers` for the outcome of each task, one host after another.
+
+    It runs the tasks of a refused host, too, unless it `obeys`.
+    """
 
     answers: Callable[[Task], Outcome] = answer
+    obeys: bool = True
     ran: list[Task] = field(default_factory=list)
 
     def members(self, group: str) -> Sequence[str]:
@@ -113,6 +117,6 @@ class FakeLauncher:
                 continue
             self.ran.append(task)
             outcome = self.answers(task)
-            if not proceed(outcome):
+            if not proceed(outcome) and self.obeys:
                 refused.add(task.host.name)
             yield outcome

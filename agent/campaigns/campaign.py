@@ -40,6 +40,11 @@ class WorkloadPlan:
         """Its command in short, by which another run is compared with it: `transformer --quick --batch=1,8`."""
         return " ".join((*self.words[1:], *self.rest))
 
+    @property
+    def measures_elsewhere(self) -> bool:
+        """Whether its profiles have the sensors of another host than the one that runs the command."""
+        return any(word.startswith("--energy-from=") for word in self.words)
+
     def is_for(self, host: Host) -> bool:
         """Return whether it runs on a host."""
         return not self.hosts or any(selects(each, host.name, host.labels) for each in self.hosts)
@@ -59,12 +64,11 @@ class Rules:
 class Campaign:
     """A campaign file; `drift` is the least change that counts as a regression, None if none is looked for.
 
-    `schedule` is a calendar event of systemd, empty without one. `sha256` is that of the file.
+    `schedule` is a calendar event of systemd, empty without one.
     """
 
     name: str
     path: Path
-    sha256: str
     launcher: Launcher
     hosts: tuple[ExpectedHost, ...]
     workloads: tuple[WorkloadPlan, ...]

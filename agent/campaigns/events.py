@@ -25,15 +25,15 @@ class PlannedTask(msgspec.Struct, frozen=True):
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """The start of the run: its profiles, the file and the version of the head."""
+    """The start of the run: its profiles, the version of the head, and the settings that its results depend on."""
 
     run: str
     at_ns: int
-    sha256: str
     version: str
     hosts: tuple[str, ...]
     workloads: tuple[str, ...]
     tasks: tuple[PlannedTask, ...]
+    settings: dict[str, str]
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
@@ -108,13 +108,15 @@ class TaskState:
 class RunState:
     """The state of a run: its profiles by id, the verification of its hosts by name, and the launcher's notes.
 
-    `damaged_lines` is the number of lines of the journal that could not be read.
+    `machines` are the ids of the machines that were verified under the names of hosts. `damaged_lines` is the number of
+    lines of the journal that could not be read.
     """
 
     begun: Begun
     tasks: dict[str, TaskState]
     hosts: dict[str, Checked] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    machines: dict[str, str] = field(default_factory=dict)
     finished: bool = False
     damaged_lines: int = 0
 
@@ -123,13 +125,20 @@ class RunState:
         """Whether the head has stored every profile."""
         return all(task.stored for task in self.tasks.values())
 
+    def is_verified(self, host: str) -> bool:
+        """Return whether a host was verified, and not refused since; a host that does not answer is not refused."""
+        last = self.hosts.get(host)
+        return host in self.machines and last is not None and not (last.facts and last.problems)
+
     def apply(self, event: Event) -> None:
         """Change the state by one event; an event of an unknown profile changes nothing."""
         match event:
             case Noted(key, text):
                 self.notes[key] = text
-            case Checked(host):
+            case Checked(host, facts):
                 self.hosts[host] = event
+                if facts is not None and not event.problems:
+                    self.machines.setdefault(host, facts.id)
             case Ended(uid) if uid in self.tasks:
                 self.tasks[uid].ended = event
             case Stored(uid) if uid in self.tasks:

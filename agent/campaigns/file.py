@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +41,15 @@ def read_campaign(path: Path) -> Campaign:
     """Read a campaign file. Raises CampaignError, which begins with the path."""
     check_trusted(path)
     try:
-        content = read_bytes(path, MAX_BYTES, "a campaign file")
         fields = Fields("this file", read_toml(path), path.absolute().parent)
-        campaign = _campaign(path.absolute(), hashlib.sha256(content).hexdigest(), fields)
+        campaign = _campaign(path.absolute(), fields)
         fields.end()
     except (TextInputError, CampaignError) as error:
         raise CampaignError(f"{named(path)}: {error}") from error
     return campaign
 
 
-def _campaign(path: Path, sha256: str, fields: Fields) -> Campaign:
+def _campaign(path: Path, fields: Fields) -> Campaign:
     name = fields.text("name")
     if not NAME.fullmatch(name):
         raise fields.error("name", f"{quoted(name)} is not a name of at most 40 of a-z, 0-9 and - such as nightly")
@@ -68,7 +66,6 @@ def _campaign(path: Path, sha256: str, fields: Fields) -> Campaign:
     return Campaign(
         name=name,
         path=path,
-        sha256=sha256,
         launcher=launcher,
         hosts=hosts,
         workloads=workloads,

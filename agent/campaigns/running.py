@@ -16,7 +16,7 @@ from agent.campaigns.records import Task
 from agent.campaigns.verification import clock_bounds, verify
 from agent.runtime.console import printable_line
 from agent.runtime.output import output
-from agent.runtime.text_input import TextInputError, read_bytes
+from agent.runtime.text_input import TextInputError, quoted, read_bytes
 from probes.text import one_line
 from store.errors import StoreError
 
@@ -71,9 +71,15 @@ class Head:
                 continue
 
     def collect(self) -> None:
-        """Fetch the profiles that are missing from the stores of their hosts; nothing is measured."""
+        """Fetch the missing profiles from the stores of verified hosts; nothing is measured."""
         self._store_fetched()
-        tasks = [export_task(self._hosts[each.host].host, each.uid) for each in self._missing()]
+        missing, state = list(self._missing()), self._journal.state
+        for name in dict.fromkeys(each.host for each in missing if not state.is_verified(each.host)):
+            self._show(
+                f"{name}: it is not verified, so nothing is taken from it: `inferometer campaign resume` verifies it"
+            )
+        wanted = [each for each in missing if state.is_verified(each.host)]
+        tasks = [export_task(self._hosts[each.host].host, each.uid) for each in wanted]
         with closing(self._campaign.launcher.run(tasks, self._journal, lambda each: each.code is not None)) as outcomes:
             for outcome in outcomes:
                 if outcome.code == 0:
@@ -125,7 +131,10 @@ class Head:
         clock = clock_bounds(facts, outcome.sent_ns, outcome.received_ns)
         devices, own = self._hosts[name].devices, self._journal.state.tasks
         found = verify(facts, clock, self._campaign.rules, devices, version("inferometer"), own)
-        return Checked(name, facts, (clock.lower, clock.upper), tuple(map(_shortened, found.problems)), found.notes)
+        problems = list(map(_shortened, found.problems))
+        if self._journal.state.machines.get(name, facts.id) != facts.id:
+            problems.append("it is another machine than earlier in this run: correct its address, or start a new run")
+        return Checked(name, facts, (clock.lower, clock.upper), tuple(problems), found.notes)
 
     def _take(self, outcome: Outcome) -> None:
         """Take the end of a profile's command: write its bundle first, then the journal, then the store."""
@@ -147,13 +156,25 @@ class Head:
             bundle = read_bundle(content)
         except BundleError as error:
             return None, _shortened(f"its bundle: {error}")
+        reason = self._reason_against(bundle, uid)
+        return (None, _shortened(reason)) if reason else (bundle, "")
+
+    def _reason_against(self, bundle: Bundle, uid: str) -> str:
+        state, points = self._journal.state, bundle.document["points"]
+        planned, host = state.tasks[uid].planned, bundle.document["host"]
         if bundle.manifest.uid != uid:
-            return None, f"its bundle is that of {bundle.manifest.uid}"
+            return f"its bundle is that of {bundle.manifest.uid}"
+        if not state.is_verified(planned.host):
+            return "it is not verified"
+        if bundle.samples is not None:
+            return "its bundle has samples, which nobody requested"
+        elsewhere = self._campaign.workloads[planned.workload].measures_elsewhere
+        if host["id"] != state.machines[planned.host] and not elsewhere:
+            return f"its bundle is that of another machine, {quoted(host['name'])}"
         if self._campaign.rules.require_energy:
-            without = [point["name"] for point in bundle.document["points"] if point["energy"] is None]
-            if without:
-                return None, _shortened(f"no energy for {', '.join(without)}")
-        return bundle, ""
+            without = [point["name"] for point in points if point["energy"] is None]
+            return f"no energy for {', '.join(without)}" if without else ""
+        return ""
 
     def _store_fetched(self) -> None:
         """Store the bundles that an earlier head has written, whether or not the journal has their end.

@@ -31,6 +31,7 @@ ReportOption = Annotated[
         help="Also write the machines of the fleet as a page, as `inferometer report --fleet` does.",
     ),
 ]
+_MOST_CHANGES = 5
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -78,8 +79,8 @@ def resume(
     """Continue the newest run.
 
     Missing profiles are measured, and the table is printed again. Profiles that a host has measured in the meantime are
-    fetched, one that it is measuring is waited for, and failed ones are measured again. The file must be the same as at
-    the start of the run.
+    fetched, one that it is measuring is waited for, and failed ones are measured again. Hosts, workloads, repetitions
+    and tariffs of the file must be those at the start of the run; other keys, such as other_load, may differ.
 
     Example: inferometer campaign resume campaign.toml
     """
@@ -223,14 +224,18 @@ def _newest(context: typer.Context, campaign: Campaign) -> tuple[Path, str]:
 
 @contextmanager
 def _continued(context: typer.Context, campaign: Campaign) -> Iterator[Journal]:
-    """Open the newest run again; end the command if the file has changed since its start."""
+    """Open the newest run again; end the command if its profiles would not be those that it began with."""
     from agent.campaigns.journal import resume as resume_journal
+    from agent.campaigns.planning import begun, changes
 
     folder, newest = _newest(context, campaign)
     with resume_journal(folder, newest) as journal:
-        if journal.state.begun.sha256 != campaign.sha256:
+        before = journal.state.begun
+        if found := changes(before, begun(campaign, newest, before.at_ns)):
+            more = f"; and {len(found) - _MOST_CHANGES} more changes" if len(found) > _MOST_CHANGES else ""
             fail(
-                f"{campaign.path} has changed since run {newest} began: start a new one with `inferometer campaign run`"
+                f"{campaign.path} has changed since run {newest} began: {'; '.join(found[:_MOST_CHANGES])}{more}. Undo "
+                "that to continue the run, or start a new one with `inferometer campaign run`"
             )
         yield journal
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN, LATER = "20260101-000000-0123abcd", "20260102-000000-0123abcd"
-BEGUN = Begun(RUN, 1, "0" * 64, "1.0", ("one",), ("transformer",), (PlannedTask(f"{RUN}-1", "one", 0, 1),))
+BEGUN = Begun(RUN, 1, "1.0", ("one",), ("transformer",), (PlannedTask(f"{RUN}-1", "one", 0, 1),), {"repetitions": "1"})
 EVENTS = (
     Checked("one", None, (0.1, 0.2), ("it is busy",), ()),
     Noted("jobs", "42"),

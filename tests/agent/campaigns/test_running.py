@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.bundles.writing import bundle_bytes
 from agent.campaigns import journal as journals
+from agent.campaigns.events import Checked
+from agent.campaigns.facts import read_facts
 from agent.campaigns.planning import begun
 from agent.campaigns.records import Host, Outcome, Task
 from agent.campaigns.running import Head, reason_of
@@ -170,11 +174,101 @@ def test_collecting_measures_nothing_and_takes_what_hosts_have_stored(tmp_path: 
         return answer(task)
 
     with head(tmp_path, answers) as (own, journal, launcher, saved, lines):
+        verified(journal, "one", "two")
         own.collect()
         assert [task.command()[-2:] for task in launcher.ran] == [("-o", "/dev/stdout")] * 2
         assert saved == [f"{RUN}-2"]
         assert journal.state.tasks[f"{RUN}-1"].ended is None
         assert lines[0].startswith(f"one: {RUN}-1 is not there: no profile")
+
+
+def verified(journal: Journal, *names: str, **changed: Any) -> None:
+    """Verify hosts, or refuse them with `problems`."""
+    facts = read_facts(json.dumps(facts_of()).encode())
+    for name in names:
+        journal.append(Checked(**{"host": name, "facts": facts, "clock": None, "problems": (), "notes": (), **changed}))
+
+
+def test_nothing_is_collected_from_a_host_that_was_not_verified_or_is_refused(tmp_path: Path) -> None:
+    with head(tmp_path) as (own, journal, launcher, saved, lines):
+        verified(journal, "two")
+        verified(journal, "two", problems=("it is busy",))
+        own.collect()
+        assert launcher.ran == []
+        assert [line.partition(",")[0] for line in lines] == ["one: it is not verified", "two: it is not verified"]
+        own.measure()
+        assert sorted(saved) == [f"{RUN}-1", f"{RUN}-2"]
+
+
+def test_a_verified_host_that_did_not_answer_since_is_collected_from(tmp_path: Path) -> None:
+    with head(tmp_path) as (own, journal, _, saved, _lines):
+        verified(journal, "one")
+        verified(journal, "one", facts=None, problems=("ssh: connect to host one: Connection refused",))
+        own.collect()
+        assert saved == [f"{RUN}-1"]
+
+
+def test_a_job_that_ran_although_its_host_was_refused_has_no_profile(tmp_path: Path) -> None:
+    """A launcher of jobs can cancel the profile of a refused host too late."""
+    with head(tmp_path) as (own, journal, launcher, saved, _):
+        busy = json.dumps(facts_of(other_load=0.9)).encode()
+        launcher.answers = lambda task: replace(answer(task), result=busy) if task.words[1] == "facts" else answer(task)
+        launcher.obeys = False
+        own.measure()
+        assert saved == []
+        assert [task.ended and task.ended.reason for task in journal.state.tasks.values()] == ["it is not verified"] * 2
+
+
+def test_another_machine_under_the_name_of_a_host_is_refused(tmp_path: Path) -> None:
+    other = json.dumps(facts_of(id="f" * 32)).encode()
+    with head(tmp_path, text=f"repetitions = 2\n{TWO_HOSTS}") as (own, journal, launcher, saved, _):
+        verified(journal, "one", "two")
+        launcher.answers = lambda task: (
+            replace(answer(task), result=other) if task.uid == f"{RUN}-host-0" else answer(task)
+        )
+        own.measure()
+        assert journal.state.hosts["one"].problems[0].startswith("it is another machine than earlier in this run")
+        assert saved == [f"{RUN}-3", f"{RUN}-4"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "samples", "reason"),
+    [
+        (
+            {"host": profile_of("x")["host"] | {"id": "f" * 32, "name": "b\x1b[2J"}},
+            None,
+            "another machine, 'b\\x1b[2J'",
+        ),
+        ({}, b"PAR1", "its bundle has samples, which nobody requested"),
+    ],
+)
+def test_a_bundle_of_another_machine_or_with_samples_is_refused(
+    tmp_path: Path, changed: dict[str, Any], samples: bytes | None, reason: str
+) -> None:
+    def answers(task: Task) -> Outcome:
+        outcome = answer(task)
+        if task.uid != f"{RUN}-1":
+            return outcome
+        content = bundle_bytes({**profile_of(task.uid), **changed}, samples, (1, 2) if samples else None)
+        return replace(outcome, result=content)
+
+    with head(tmp_path, answers) as (own, journal, _, saved, _lines):
+        own.measure()
+        ended = journal.state.tasks[f"{RUN}-1"].ended
+        assert ended is not None
+        assert reason in ended.reason
+        assert saved == [f"{RUN}-2"]
+
+
+def test_a_profile_with_the_energy_of_another_host_has_that_host(tmp_path: Path) -> None:
+    def answers(task: Task) -> Outcome:
+        outcome, other = answer(task), profile_of("x")["host"] | {"id": "f" * 32}
+        return outcome if task.words[1] == "facts" else replace(outcome, result=bundle_of(task.uid, host=other))
+
+    text = TWO_HOSTS.replace("batch = [1, 8]", 'energy-from = "http://node1:19795"')
+    with head(tmp_path, answers, text) as (own, _, _launcher, saved, _lines):
+        own.measure()
+        assert saved == [f"{RUN}-1", f"{RUN}-2"]
 
 
 def test_the_facts_of_a_hostile_host_are_a_reason_of_one_short_line(tmp_path: Path) -> None:

@@ -187,9 +187,13 @@ def test_a_run_has_one_head_and_a_changed_file_is_not_continued(tmp_path: Path, 
         os.kill(process.pid, signal.SIGTERM)
         finish(process)
     file_of(tmp_path, hosts, "repetitions = 2")
-    refused = run(tmp_path, "campaign", "resume", file)
-    assert refused.returncode == 1
-    assert "has changed since run" in refused.stderr
+    for command in ("resume", "collect"):
+        refused = run(tmp_path, "campaign", command, file)
+        assert refused.returncode == 1
+        assert re.search(r"has changed since run \S+ began: repetitions is 2, and was 1\. Undo that", refused.stderr)
+    hosts["one"].behave()
+    file_of(tmp_path, hosts)
+    assert run(tmp_path, "campaign", "resume", file).returncode == 0
 
 
 def test_a_torn_start_of_a_run_stops_no_command(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
