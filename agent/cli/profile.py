@@ -190,7 +190,7 @@ def _profile(
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     with alone(config, options.profile_id):
-        stored = stored_result(context, options.profile_id, len(request.points))
+        stored = stored_result(context, options, len(request.points))
         outcome = stored or _measured(request, config, options, signals)
     if outcome.document is not None:
         if not is_standard_output(options.bundle):

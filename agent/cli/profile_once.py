@@ -70,12 +70,15 @@ def alone(config: Config, profile_id: str | None) -> Iterator[None]:
         yield
 
 
-def stored_result(context: typer.Context, profile_id: str | None, points: int) -> RunResult | None:
-    """Return the result of the complete profile of `points` that is stored under an id, None if there is none."""
-    if profile_id is None:
+def stored_result(context: typer.Context, options: RunOptions, points: int) -> RunResult | None:
+    """Return the result of the complete profile of `points` that is stored under an id, None if there is none.
+
+    With --require-energy a profile with a point without energy is not complete: its sensors may work now.
+    """
+    if options.profile_id is None:
         return None
     with reading(context) as reader:
-        found = reader.profile(profile_id) if reader else None
+        found = reader.profile(options.profile_id) if reader else None
     if found is None:
         return None
     from agent.profiling.document.versions import ProfileError, parse
@@ -86,6 +89,8 @@ def stored_result(context: typer.Context, profile_id: str | None, points: int) -
     except ProfileError as error:
         fail(f"profile {found.id}: {error}")
     if document["status"] != "complete" or len(document["points"]) < points:
+        return None
+    if options.require_energy and any(point["energy"] is None for point in document["points"]):
         return None
     print_err(f"profile {found.id} is stored already: nothing was measured")
     return RunResult(json.dumps(document, indent=2), document, None)

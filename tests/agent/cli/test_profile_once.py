@@ -11,7 +11,7 @@ import pytest
 
 from agent.bundles.archive import read_bundle
 from command import call, finish, read_until, run, started
-from profile_runs import SHORT, TINY
+from profile_runs import BARE_METAL, SHORT, TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,18 @@ def test_an_interrupted_profile_of_an_id_is_measured_again_and_replaced(tmp_path
     assert json.loads(done.stdout)["status"] == "complete"
     [stored] = profiles(tmp_path)
     assert (stored["id"], stored["status"]) == (UID, "complete")
+
+
+def test_a_profile_without_energy_is_measured_again_if_energy_is_required(tmp_path: Path) -> None:
+    blind = (*ONCE, *BARE_METAL, "--path.sysfs", tmp_path, "--no-estimates", "--json")
+    first = run(tmp_path, *blind)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["points"][0]["energy"] is None
+    assert "is stored already" in run(tmp_path, *blind).stderr
+    strict = run(tmp_path, *blind, "--require-energy")
+    assert strict.returncode == 1
+    assert "is stored already" not in strict.stderr
+    assert "--require-energy: nothing on this host measures power" in strict.stderr
 
 
 def test_a_second_command_waits_for_the_first_and_shows_its_profile(tmp_path: Path) -> None:
