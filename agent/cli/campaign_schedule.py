@@ -18,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def schedule(
+    context: typer.Context,
     file: FileArgument,
     folder: Annotated[
         Path | None,
@@ -32,22 +33,24 @@ def schedule(
     """Write the systemd timer of a campaign.
 
     The timer has the schedule of the file, and starts a service beside it, which ends with the exit code of
-    `inferometer campaign run`, so a regression makes it fail, and OnFailure= of a drop-in can send a message. Nothing
-    is enabled.
+    `inferometer campaign run`, so a regression makes it fail, and OnFailure= of a drop-in can send a message. The
+    service has the options --config and --database of this command. Nothing is enabled.
 
     Example: inferometer campaign schedule campaign.toml
 
     Example: inferometer campaign schedule campaign.toml --folder ~/.config/systemd/user
     """
-    from agent.install.campaign_units import units
+    from agent.install.campaign_units import calendar_problem, units
     from agent.install.python_env import program
     from agent.runtime.output import output
 
     campaign = read(file)
     if not campaign.schedule:
         fail(f'{file}: it has no schedule: add schedule = "Sun 02:00", for example (systemd.time(7))', ExitCode.USAGE)
+    if problem := calendar_problem(campaign.schedule):
+        fail(f"{file}: schedule: {problem}: see systemd.time(7)", ExitCode.USAGE)
     try:
-        texts = units(campaign.name, program(), campaign.path, campaign.schedule)
+        texts = units(campaign.name, program(), campaign.path, campaign.schedule, _options(context))
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)
     if folder is None:
@@ -69,3 +72,15 @@ def schedule(
     )
     if as_json:
         print_json({"files": written})
+
+
+def _options(context: typer.Context) -> dict[str, Path]:
+    """Return the options by which the service finds the same runs and profiles as this command."""
+    database = context.obj.given.get("database") or context.obj.variables.get("database")
+    found = {"--config": context.obj.config_file, "--database": database}
+    if "://" in str(found["--database"]):
+        fail(
+            "--database: a URL can have a password, which units show: set it in a file and give --config",
+            ExitCode.USAGE,
+        )
+    return {option: Path(value).absolute() for option, value in found.items() if value}

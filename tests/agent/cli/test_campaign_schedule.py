@@ -35,11 +35,15 @@ def test_a_file_without_a_schedule_has_no_units(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "file", ["a b.toml", "%h/a;b.toml", "OnCalendar=Sun 02:00/#c.toml", "\N{LATIN SMALL LETTER U WITH DIAERESIS}.toml"]
+)
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, file: str) -> None:
     program = tmp_path / "inferometer"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name, text in units("nightly", program, tmp_path / "a b.toml", "Sun 02:00").items():
+    folder = tmp_path / file
+    for name, text in units("nightly", program, folder, "Sun 02:00", {"--database": folder / "x.db"}).items():
         (tmp_path / name).write_text(text)
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.glob("inferometer-campaign-*")))],
@@ -48,8 +52,34 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
         check=False,
     )
     assert (checked.returncode, checked.stderr) == (0, "")
+    written = (tmp_path / "inferometer-campaign-nightly.service").read_text()
+    assert str(folder).replace("%", "%%") in written
 
 
-def test_a_path_that_systemd_would_expand_is_refused() -> None:
+@pytest.mark.parametrize(
+    "file", ["/srv/$HOME.toml", "/srv/a\nExecStart=/bin/sh", '/srv/a" b', "/srv/a\\x20b", "c.toml"]
+)
+def test_a_path_that_systemd_would_expand_is_refused(file: str) -> None:
     with pytest.raises(ValueError, match="systemd cannot start"):
-        units("nightly", Path("/usr/bin/inferometer"), Path("/srv/$HOME.toml"), "Sun 02:00")
+        units("nightly", Path("/usr/bin/inferometer"), Path(file), "Sun 02:00", {})
+    with pytest.raises(ValueError, match="systemd cannot start"):
+        units("nightly", Path("/usr/bin/inferometer"), Path("/srv/c.toml"), "Sun 02:00", {"--config": Path(file)})
+
+
+@needs_systemd
+def test_a_schedule_that_systemd_cannot_read_is_an_error(tmp_path: Path) -> None:
+    refused = call(tmp_path, "campaign", "schedule", campaign_file(tmp_path, f'schedule = "Sun 25:00"\n{TWO_HOSTS}'))
+    assert refused.returncode == 2
+    assert "schedule: " in refused.stderr
+    assert "systemd.time(7)" in refused.stderr
+
+
+def test_the_service_uses_the_store_and_the_configuration_of_the_command(tmp_path: Path) -> None:
+    file = campaign_file(tmp_path, f'schedule = "Sun 02:00"\n{TWO_HOSTS}')
+    (tmp_path / "own.toml").touch()
+    options = ("--database", tmp_path / "own.db", "--config", tmp_path / "own.toml")
+    printed = call(tmp_path, *options, "campaign", "schedule", file).stdout
+    assert f"campaign run {file} --config {tmp_path}/own.toml --database {tmp_path}/own.db\n" in printed
+    refused = call(tmp_path, "--database", "postgresql://u:secret@h/d", "campaign", "schedule", file)
+    assert (refused.returncode, "set it in a file and give --config" in refused.stderr) == (2, True)
+    assert "secret" not in refused.stderr
