@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent.campaigns.records import Task
+from agent.profiling.contention import UNFIT_CPU_SHARE
 from agent.workloads.load.target import origin
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def profile_task(campaign: Campaign, expected: ExpectedHost, workload: WorkloadP
     """Return the task of one profile."""
     words = [*workload.words, "--id", uid]
     words += ["--require-energy"] if campaign.rules.require_energy else []
+    words += ["--force"] if campaign.rules.other_load > UNFIT_CPU_SHARE else []  # the rule of the file counts
     words += ["--tariff", "/dev/stdin"] if expected.tariff else []
     return Task(uid, expected.host, tuple(words), workload.rest, "--bundle", expected.tariff, campaign.timeout_seconds)
 

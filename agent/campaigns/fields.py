@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.campaigns.errors import CampaignError
-from agent.campaigns.trust import check_trusted
-from agent.runtime.text_input import quoted
+from agent.campaigns.trust import check_trusted, read_trusted
+from agent.runtime.text_input import MAX_BYTES, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,15 +66,25 @@ class Fields:
 
     def path(self, key: str) -> Path | None:
         """Return the path of a file that only this user and root can write, None if it is absent."""
-        text = self.text(key, "")
-        if not text:
-            return None
-        path = self.folder / Path(text).expanduser()
+        path = self._path(key)
         try:
-            check_trusted(path)
+            if path is not None:
+                check_trusted(path)
         except CampaignError as error:
             raise self.error(key, str(error)) from error
         return path
+
+    def content(self, key: str) -> bytes | None:
+        """Return the content of such a file, None if it is absent."""
+        path = self._path(key)
+        try:
+            return None if path is None else read_trusted(path, MAX_BYTES)
+        except CampaignError as error:
+            raise self.error(key, str(error)) from error
+
+    def has(self, key: str) -> bool:
+        """Return whether the key is there, even without a value that counts, such as an empty table."""
+        return key in self._table
 
     def table(self, key: str) -> Mapping[str, Any]:
         """Return a table, empty if it is absent."""
@@ -101,6 +111,13 @@ class Fields:
     def error(self, key: str, problem: str) -> CampaignError:
         """Return the error of a key; `problem` has the cause and the fix."""
         return CampaignError(f"{self.place}: {key}: {problem}")
+
+    def _path(self, key: str) -> Path | None:
+        text = self.text(key, "")
+        try:
+            return self.folder / Path(text).expanduser() if text else None
+        except RuntimeError as error:  # there is no such user
+            raise self.error(key, f"{quoted(text)}: {error}. Write the path in full") from error
 
     def _of(self, key: str, default: object) -> Any:
         self._known.append(key)

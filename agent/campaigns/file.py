@@ -12,10 +12,10 @@ from agent.campaigns.launchers.registry import launcher_of
 from agent.campaigns.options import workload_words
 from agent.campaigns.records import Host
 from agent.campaigns.selection import MOST_HOSTS, expanded
-from agent.campaigns.trust import check_trusted
+from agent.campaigns.trust import read_trusted
 from agent.cost.limits import TariffError
-from agent.cost.tariff_file import load_tariff
-from agent.runtime.text_input import MAX_BYTES, TextInputError, named, quoted, read_bytes, read_toml
+from agent.cost.tariff_file import read_tariff
+from agent.runtime.text_input import MAX_BYTES, TextInputError, named, parse_toml, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,9 +39,9 @@ _SCHEDULE = re.compile(r"[A-Za-z0-9 *:,./~-]+")
 
 def read_campaign(path: Path) -> Campaign:
     """Read a campaign file. Raises CampaignError, which begins with the path."""
-    check_trusted(path)
+    content = read_trusted(path, MAX_BYTES)
     try:
-        fields = Fields("this file", read_toml(path), path.absolute().parent)
+        fields = Fields("this file", parse_toml(content), path.absolute().parent)
         campaign = _campaign(path.absolute(), fields)
         fields.end()
     except (TextInputError, CampaignError) as error:
@@ -133,12 +133,12 @@ def _hosts_of(fields: Fields, launcher: Launcher, tariff: str) -> Iterator[Expec
 
 def _tariff(fields: Fields, default: str) -> str:
     """Return the text of a tariff file, after a check of it, or the default."""
-    path = fields.path("tariff")
-    if path is None:
+    content = fields.content("tariff")
+    if content is None:
         return default
     try:
-        load_tariff(path)
-        return read_bytes(path, MAX_BYTES, "a tariff").decode()
+        read_tariff(parse_toml(content))
+        return content.decode()
     except (TariffError, TextInputError) as error:
         raise fields.error("tariff", str(error)) from error
 
@@ -156,7 +156,7 @@ def _workload(number: int, table: Mapping[str, Any], campaign: Fields) -> Worklo
 
 def _drift(fields: Fields, repetitions: int) -> float | None:
     table = fields.table("drift")
-    if not table:
+    if not fields.has("drift"):
         return None
     if repetitions < _REPETITIONS_FOR_DRIFT:
         raise fields.error(

@@ -97,7 +97,7 @@ def _activity_problems(facts: HostFacts, rules: Rules) -> Iterator[str]:
     if facts.other_load is not None and facts.other_load > rules.other_load:
         yield (
             f"other programs use {facts.other_load:.0%} of its CPUs, and {rules.other_load:.0%} are allowed: stop "
-            "them, or raise other_load"
+            "them (`top` lists them), or raise other_load in the campaign file"
         )
     if facts.gpu_users:
         yield f"other programs use {', '.join(facts.gpu_users)}: stop them"

@@ -27,11 +27,15 @@ _OPEN_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The end of a path: a name below an open directory, or a descriptor of this process (`/dev/stdout`)."""
+    """The end of a path: a name below an open directory, or a descriptor of this process (`/dev/stdout`).
+
+    `passed` are the directories on the way, also those of links, each with its status when it was opened.
+    """
 
     directory: int
     name: str
     descriptor: int | None = None
+    passed: tuple[tuple[Path, os.stat_result], ...] = ()
 
     def status(self) -> os.stat_result | None:
         """Return the status of the entry itself, None if there is none."""
@@ -76,6 +80,7 @@ class _Walk:
         self.directory = directory
         self._above = above
         self._links = 0
+        self._passed = [(above, os.fstat(directory))]
 
     def to(self, path: Path) -> Place:
         waiting = _names(path)
@@ -93,8 +98,8 @@ class _Walk:
             elif waiting:
                 self._enter(name)
             else:
-                return Place(self.directory, name)
-        return Place(self.directory, ".")
+                return Place(self.directory, name, passed=tuple(self._passed))
+        return Place(self.directory, ".", passed=tuple(self._passed))
 
     def _link_at(self, name: str) -> str | None:
         """Return the target of the link of this name, None if it is not a link or is missing."""
@@ -121,6 +126,7 @@ class _Walk:
         os.close(self.directory)
         self.directory = entered
         self._above = Path(os.path.normpath(self._above / name))
+        self._passed.append((self._above, os.fstat(entered)))
 
 
 def _names(path: Path) -> list[str]:

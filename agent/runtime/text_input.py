@@ -25,7 +25,11 @@ class TextInputError(ValueError):
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file, which may begin with a byte order mark. Raises TextInputError."""
-    content = read_bytes(path, MAX_BYTES, "a TOML file")
+    return parse_toml(read_bytes(path, MAX_BYTES, "a TOML file"))
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Return the tables of the content of a TOML file. Raises TextInputError."""
     try:
         return tomllib.loads(content.removeprefix(_BYTE_ORDER_MARK).decode())
     except UnicodeDecodeError as error:

@@ -11,7 +11,7 @@ from agent.campaigns.commands import facts_task, profile_task
 from agent.campaigns.errors import CampaignError
 from agent.campaigns.file import read_campaign
 from agent.campaigns.template import TEMPLATE
-from agent.campaigns.trust import check_trusted
+from agent.campaigns.trust import check_trusted, read_trusted
 from campaign_files import HEAD, TWO_HOSTS, campaign_file, campaign_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,21 @@ def test_a_host_is_asked_for_its_facts_with_the_servers_that_its_profiles_measur
         *("inferometer", "campaign", "facts", "--server=http://127.0.0.1:8000", "-o", "/dev/stdout"),
     )
     assert commands[1] == ("inferometer", "campaign", "facts", "-o", "/dev/stdout")
+
+
+def test_an_empty_table_drift_looks_for_drift_with_the_default_share(tmp_path: Path) -> None:
+    assert campaign_of(tmp_path, f"repetitions = 3\n{TWO_HOSTS}").drift is None
+    assert campaign_of(tmp_path, f"repetitions = 3\n{TWO_HOSTS}[drift]\n").drift == 0.05
+    assert campaign_of(tmp_path, f"repetitions = 3\n{TWO_HOSTS}[drift]\nshare = 0.1\n").drift == 0.1
+
+
+@pytest.mark.parametrize(("limit", "forced"), [(0.2, False), (0.5, False), (0.6, True)])
+def test_the_limit_of_the_file_replaces_that_of_a_profile_if_it_is_higher(
+    tmp_path: Path, limit: float, *, forced: bool
+) -> None:
+    campaign = campaign_of(tmp_path, f"other_load = {limit}\n{TWO_HOSTS}")
+    task = profile_task(campaign, campaign.hosts[0], campaign.workloads[0], "u")
+    assert ("--force" in task.command()) == forced
 
 
 def test_the_program_of_a_command_workload_comes_last(tmp_path: Path) -> None:
@@ -148,6 +163,57 @@ def test_a_file_in_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> 
         read_campaign(path)
     folder.chmod(0o1777)  # as /tmp: others cannot replace what is not theirs
     read_campaign(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another group")
+@pytest.mark.parametrize(("group", "is_refused"), [(0, False), (65534, True)])
+def test_the_group_of_a_folder_may_write_to_it_only_if_this_user_is_its_only_member(
+    tmp_path: Path, group: int, *, is_refused: bool
+) -> None:
+    folder = tmp_path / "grouped"
+    folder.mkdir()
+    path = campaign_file(folder, TWO_HOSTS)
+    os.chown(folder, 0, group)
+    folder.chmod(0o770)
+    if is_refused:
+        with pytest.raises(CampaignError, match=f"they can write to {folder}"):
+            read_campaign(path)
+    else:
+        read_campaign(path)
+
+
+def test_a_link_on_the_way_that_others_can_replace_is_refused(tmp_path: Path) -> None:
+    path, shared = campaign_file(tmp_path, TWO_HOSTS), tmp_path / "open"
+    shared.mkdir()
+    (shared / "middle").symlink_to(path)
+    (tmp_path / "first.toml").symlink_to(shared / "middle")
+    read_campaign(tmp_path / "first.toml")
+    shared.chmod(0o777)
+    with pytest.raises(CampaignError, match=f"they can write to {shared}"):
+        read_campaign(tmp_path / "first.toml")
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = campaign_file(tmp_path, TWO_HOSTS)
+    assert read_trusted(path, 1 << 20) == TWO_HOSTS.encode()
+    with pytest.raises(CampaignError, match="it is larger than 0 MiB"):
+        read_trusted(path, 10)
+    with pytest.raises(CampaignError, match="it cannot be read"):
+        read_trusted(tmp_path, 10)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_tariff_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tariff = tmp_path / "tariff.toml"
+    tariff.write_text('currency = "EUR"\n')
+    tariff.chmod(mode)
+    with pytest.raises(CampaignError, match=r"tariff: .*tariff\.toml: other users can write it"):
+        campaign_of(tmp_path, f'tariff = "tariff.toml"\n{TWO_HOSTS}')
+
+
+def test_the_home_of_a_user_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=r"tariff: '~nobody-of-this-name/t\.toml'.*Write the path in full"):
+        campaign_of(tmp_path, f'tariff = "~nobody-of-this-name/t.toml"\n{TWO_HOSTS}')
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")

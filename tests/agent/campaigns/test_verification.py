@@ -41,7 +41,10 @@ def test_missing_devices_are_named_with_those_that_it_has() -> None:
     [
         ({"version": "0.0.1"}, "it has Inferometer 0.0.1, and the head has"),
         ({"energy": None}, "nothing on it measures power"),
-        ({"other_load": 0.5}, "other programs use 50% of its CPUs, and 20% are allowed"),
+        (
+            {"other_load": 0.5},
+            "other programs use 50% of its CPUs, and 20% are allowed: stop them (`top` lists them), or raise",
+        ),
         ({"gpu_users": ["GPU-1"]}, "other programs use GPU-1"),
         ({"measuring": "other-7"}, "another campaign measures profile other-7"),
     ],
