@@ -20,10 +20,11 @@ _Json = dict[str, Any]
 def drift_since(accepted: RunState, state: RunState, documents: Mapping[str, _Json], share: float) -> Drift:
     """Return the drift between two runs; `documents` are the stored profiles of both, by id.
 
-    A workload is recognized by its words in the file, so that a changed one is not compared with what it was.
+    A workload is recognized by its words in the file, so that a changed one is not compared with what it was. A host or
+    a workload that only one of the runs has is a reason.
     """
     before, now = _groups(accepted, documents), _groups(state, documents)
-    return drift({subject: (before.get(subject, []), own) for subject, own in now.items()}, share)
+    return drift({subject: (before.get(subject, []), now.get(subject, [])) for subject in before | now}, share)
 
 
 def _groups(state: RunState, documents: Mapping[str, _Json]) -> dict[str, list[Document]]:

@@ -129,10 +129,15 @@ def newest_run(folder: Path) -> str | None:
     return next((name for name in names if _has_begun(folder / name)), None)
 
 
+def has_accepted(folder: Path) -> bool:
+    """Return whether a run was accepted, even if its name cannot be read any more."""
+    return (folder / _ACCEPTED).exists()
+
+
 def accepted_run(folder: Path) -> str | None:
     """Return the run that later ones are compared with, None if none was accepted. Raises CampaignError."""
     path = folder / _ACCEPTED
-    if not path.exists():
+    if not has_accepted(folder):
         return None
     try:
         run = read_bytes(path, 1 << 10, "the name of a run").decode("ascii", "replace").strip()

@@ -10,6 +10,7 @@ from agent.comparison.regression import Drift  # noqa: TC001  msgspec resolves t
 from agent.cost.interval import Interval
 from agent.profiling.analysis.statistics import summarize
 from agent.render.figures import best_point
+from probes.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,8 +77,9 @@ class CampaignResult(msgspec.Struct, frozen=True):
 
     @property
     def has_failures(self) -> bool:
-        """Whether the head lacks a profile, for example of a refused host."""
-        return any(each.status != "done" for each in self.profiles)
+        """Whether the head lacks a profile, for example of a refused host, or cannot test something for drift."""
+        untested = self.drift is not None and bool(self.drift.untested)
+        return untested or any(each.status != "done" for each in self.profiles)
 
 
 def result_of(
@@ -152,7 +154,7 @@ def _group(host: str, workload: str, planned: int, done: int, documents: Sequenc
         workload=workload,
         planned=planned,
         done=done,
-        point=best["name"],
+        point=one_line(best["name"]),
         inferences_per_second=_mean([point["inferences_per_second"] for point in points]),
         output_tokens_per_second=_mean([point["output_tokens_per_second"] for point in points]),
         joules_per_inference=_mean([each and each["joules_per_inference"]["total"] for each in energies]),

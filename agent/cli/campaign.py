@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli import campaign_check, campaign_host, campaign_init, campaign_schedule
-from agent.cli.campaign_file import FileArgument, JsonOption, failing, folder_of, head_of, print_result, read
+from agent.cli.campaign_file import FileArgument, JsonOption, failing, folder_of, head_of, read
+from agent.cli.campaign_outcome import end, print_outcome, result_of_run
 from agent.cli.options import fail
-from agent.runtime.console import ExitCode, print_err, print_json
+from agent.runtime.console import print_err, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.bundles.manifest import Bundle
     from agent.campaigns.campaign import Campaign
-    from agent.campaigns.events import RunState
     from agent.campaigns.journal import Journal
-    from agent.campaigns.result import CampaignResult
 
 ReportOption = Annotated[
     Path | None,
@@ -51,7 +50,7 @@ def run(context: typer.Context, file: FileArgument, report: ReportOption = None,
 
     With a table [drift] in the file, the profiles are compared with those of the accepted run: the first complete one,
     or that of `inferometer campaign accept`. The exit code is 5 if there is a significant regression, 1 if a profile is
-    missing, and 0 otherwise.
+    missing or something cannot be compared, and 0 otherwise.
 
     Example: inferometer campaign run campaign.toml
 
@@ -107,25 +106,28 @@ def collect(context: typer.Context, file: FileArgument, as_json: JsonOption = Fa
     with failing(), _continued(context, campaign) as journal:
         with _saving(context) as save, interruptible():
             head_of(campaign, journal, save).collect()
-        _end(_result(context, campaign, journal.state, running=False), as_json=as_json)
+        result = result_of_run(context, campaign, journal.state, running=False)
+    print_outcome(result, campaign, as_json=as_json)
+    end(result)
 
 
 @app.command()
 def status(context: typer.Context, file: FileArgument, as_json: JsonOption = False) -> None:
     """Print the table of the newest run.
 
-    The run may still be running. Nothing is started, and no host is asked.
+    The run may still be running. Nothing is started, and no host is asked. The exit code is that of a run that ends in
+    this state: 1 as long as a profile is missing.
 
     Example: inferometer campaign status campaign.toml
     """
     from agent.campaigns.journal import is_running, read_state
-    from agent.render.campaign_text import campaign_text
 
     campaign = read(file)
     with failing():
         folder, newest = _newest(context, campaign)
-        result = _result(context, campaign, read_state(folder, newest), running=is_running(folder))
-    print_result(result, campaign_text, as_json=as_json)
+        result = result_of_run(context, campaign, read_state(folder, newest), running=is_running(folder))
+    print_outcome(result, campaign, as_json=as_json)
+    end(result)
 
 
 @app.command()
@@ -174,9 +176,9 @@ def _check_report(path: Path | None) -> None:
 def _measure(
     context: typer.Context, campaign: Campaign, journal: Journal, report: Path | None, *, as_json: bool
 ) -> None:
-    """Measure what is not done, write the report, print the table, and end the command with its exit code."""
+    """Measure what is missing, print the table, write the report, and end the command with its exit code."""
     from agent.campaigns.events import Finished
-    from agent.campaigns.journal import accept_run, accepted_run
+    from agent.campaigns.journal import accept_run, has_accepted
     from agent.runtime.signals import interruptible
 
     run = journal.state.begun.run
@@ -188,14 +190,16 @@ def _measure(
         return
     if all(each.status != "running" for each in journal.state.tasks.values()):
         journal.append(Finished(time.time_ns()))
-    if campaign.drift is not None and journal.state.is_complete and accepted_run(journal.folder.parent) is None:
+    if campaign.drift is not None and journal.state.is_complete and not has_accepted(journal.folder.parent):
         accept_run(journal.folder.parent, run)
         print_err(f"run {run} is accepted: later runs are compared with it")
+    result = result_of_run(context, campaign, journal.state, running=False)
+    print_outcome(result, campaign, as_json=as_json)
     if report is not None:
         from agent.cli.report import write_fleet_report
 
         write_fleet_report(context, report)
-    _end(_result(context, campaign, journal.state, running=False), as_json=as_json)
+    end(result)
 
 
 @contextmanager
@@ -238,36 +242,6 @@ def _continued(context: typer.Context, campaign: Campaign) -> Iterator[Journal]:
                 "that to continue the run, or start a new one with `inferometer campaign run`"
             )
         yield journal
-
-
-def _result(context: typer.Context, campaign: Campaign, state: RunState, *, running: bool) -> CampaignResult:
-    """Return the result of a run with the figures of its stored profiles, and its drift if that is looked for."""
-    from agent.campaigns.drift import drift_since
-    from agent.campaigns.journal import accepted_run, read_state
-    from agent.campaigns.result import result_of
-    from agent.cli.campaign_file import documents_of
-
-    if state.damaged_lines:
-        print_err(f"warning: {state.damaged_lines} damaged lines of the journal of run {state.begun.run} are left out")
-    folder = folder_of(context, campaign.name)
-    accepted = None if campaign.drift is None else accepted_run(folder)
-    before = None if accepted in {None, state.begun.run} else read_state(folder, str(accepted))
-    documents = documents_of(context, {*state.tasks, *(before.tasks if before else ())})
-    drift = None
-    if before is not None and campaign.drift is not None:
-        drift = drift_since(before, state, documents, campaign.drift)
-    return result_of(campaign.name, state, documents, running=running, accepted=accepted, drift=drift)
-
-
-def _end(result: CampaignResult, *, as_json: bool) -> None:
-    """Print the table, and end the command with its exit code."""
-    from agent.render.campaign_text import campaign_text
-
-    print_result(result, campaign_text, as_json=as_json)
-    if result.drift is not None and result.drift.regressions:
-        raise typer.Exit(int(ExitCode.MISSED))
-    if result.has_failures:
-        raise typer.Exit(int(ExitCode.FAILURE))
 
 
 campaign_schedule.add_to(app)

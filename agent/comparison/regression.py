@@ -12,7 +12,7 @@ from agent.comparison.setups import Setup
 from agent.comparison.significance import MIN_RUNS, holm, is_significant, mean_bounds, welch_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agent.comparison.matching import Match
     from agent.comparison.metrics import Metric, Reading
@@ -67,7 +67,8 @@ def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], s
     A subject is one machine with one workload. The p values of all subjects, points and metrics are corrected
     together, so that the scatter of repetitions alone causes a false alarm in at most 5 % of the campaigns, however
     many machines there are. A regression is significant, and its mean is worse by at least `share`, which must be above
-    the changes from day to day: the repetitions of a campaign share its day.
+    the changes from day to day: the repetitions of a campaign share its day. Each point and metric that the accepted
+    profiles have is tested, or there is a reason.
     """
     untested: list[str] = []
     tests: list[_Tested] = []
@@ -85,8 +86,13 @@ def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], s
         if reasons := reasons_against(setups, matches):
             untested.append(f"{subject}: {'; '.join(reasons)}")
             continue
+        untested += (f"{subject}: {name}: the new profiles lack it" for name in _lost_points(setups, matches))
         for match in matches:
-            tests += ((subject, match.name, name, ratio) for name, ratio in _ratios(match, setups))
+            for name, found in _ratios(match, setups):
+                if isinstance(found, str):
+                    untested.append(f"{subject}: {match.name}: {name}: {found}")
+                else:
+                    tests.append((subject, match.name, name, found))
     corrected = holm([p for *_, ratio in tests if (p := ratio.p) is not None])
     return Drift(tuple(_change(test, p, share) for test, p in zip(tests, corrected, strict=True)), tuple(untested))
 
@@ -98,15 +104,29 @@ def _reason_against(before: Sequence[Document], now: Sequence[Document]) -> str:
     return ""
 
 
-def _ratios(match: Match, setups: Sequence[Setup]) -> Iterator[tuple[str, Ratio]]:
-    """Yield the ratio of each tested metric that every run of both groups has."""
+def _lost_points(setups: Sequence[Setup], matches: Iterable[Match]) -> Iterable[str]:
+    """Return the names of the accepted points that no new profile has."""
+    found = {id(run.point) for match in matches for run in match.runs[0]}
+    points = [point for document in setups[0].documents for point in document.points]
+    return dict.fromkeys(point.name for point in points if id(point) not in found)
+
+
+def _ratios(match: Match, setups: Sequence[Setup]) -> Iterator[tuple[str, Ratio | str]]:
+    """Yield the ratio of each metric of the accepted profiles, or the reason why it cannot be tested."""
     documents = [document for setup in setups for document in setup.documents]
     shared = len({each.coverage.includes for each in documents}) == 1
     for metric in METRICS:
         if metric.name not in _WORSE_ABOVE:
             continue
         before, now = (_readings(match, side, metric) for side in (0, 1))
-        if min(len(before), len(now)) < MIN_RUNS or min(each.value.mean for each in (*before, *now)) <= 0:
+        if not before:
+            continue
+        if min(len(before), len(now)) < MIN_RUNS:
+            counts = f"{len(before)} accepted and {len(now)} new profiles have a valid one"
+            yield metric.name, f"{counts}, and a difference needs {MIN_RUNS}"
+            continue
+        if min(each.value.mean for each in (*before, *now)) <= 0:
+            yield metric.name, "a profile has 0, which has no ratio"
             continue
         bounds = [mean_bounds([each.shared if shared else each.sensors for each in side]) for side in (now, before)]
         yield (

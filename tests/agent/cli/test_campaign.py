@@ -79,8 +79,12 @@ def test_a_failed_host_and_a_refused_one_are_named_with_the_reason_and_the_rest_
     assert [each["reason"] for each in found["profiles"]] == ["the model is missing", "", ""]
     assert "its clock differs by at least" in found["hosts"][1]["problems"][0]
     assert hosts["two"].measured == []
-    text = run(tmp_path, "campaign", "status", file).stdout
-    assert "one: transformer --quick --batch=1,2 1: the model is missing." in text
+    assert f"2 of 3 profiles are missing: once the reasons above are removed, `inferometer campaign resume {file}`" in (
+        done.stderr
+    )
+    shown = run(tmp_path, "campaign", "status", file)
+    assert shown.returncode == 1
+    assert "one: transformer --quick --batch=1,2 1: the model is missing." in shown.stdout
     for name in ("one", "two"):
         hosts[name].behave()
     done = run(tmp_path, "campaign", "resume", file, "--json")
@@ -214,6 +218,29 @@ def test_a_torn_start_of_a_run_stops_no_command(tmp_path: Path, hosts: dict[str,
     assert "its start is damaged" in again.stderr
 
 
+def test_a_host_that_was_busy_is_measured_once_the_limit_is_raised(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    one = {"one": hosts["one"]}
+    hosts["one"].behave(facts={"other_load": 0.8})
+    refused = run(tmp_path, "campaign", "run", file_of(tmp_path, one))
+    assert refused.returncode == 1
+    assert "or raise other_load in the campaign file" in words(refused)
+    done = run(tmp_path, "campaign", "resume", file_of(tmp_path, one, "other_load = 0.9"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert statuses(result(done))["one"] == ["done"]
+    assert "--force" in hosts["one"].calls[-1]
+
+
+def test_the_reasons_are_shown_before_a_report_that_has_nothing_to_show(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    hosts["one"].behave(error="the model is missing")
+    done = run(tmp_path, "campaign", "run", file_of(tmp_path, {"one": hosts["one"]}), "--report", "machines.html")
+    assert done.returncode == 1
+    assert "the model is missing" in done.stdout
+
+
 def test_check_verifies_every_host_and_measures_nothing(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
     hosts["two"].behave(facts={"devices": []})
     file = file_of(tmp_path, hosts, own='devices = { "AMD EPYC*" = 1 }\n')
@@ -274,6 +301,8 @@ def test_a_regression_ends_a_scheduled_run_with_its_own_code_until_it_is_accepte
     hosts["two"].behave(energy=1.3)
     worse = run(tmp_path, "campaign", "run", file)
     assert worse.returncode == 5
+    for command in ("status", "resume", "collect"):
+        assert run(tmp_path, "campaign", command, file).returncode == 5
     assert "REGRESSION two: transformer --quick --batch=1,2" in words(worse)
     assert "joules_per_inference is 1.3" in words(worse)
     assert "REGRESSION one" not in worse.stdout
@@ -281,6 +310,25 @@ def test_a_regression_ends_a_scheduled_run_with_its_own_code_until_it_is_accepte
     again = run(tmp_path, "campaign", "run", file, "--json")
     assert again.returncode == 0
     assert not any(each["regressed"] for each in result(again)["drift"]["changes"])
+
+
+def test_drift_that_cannot_be_tested_ends_with_an_error_code_and_names_the_reason(
+    tmp_path: Path, hosts: dict[str, ScriptedHost]
+) -> None:
+    one = {"one": hosts["one"]}
+    file = file_of(tmp_path, one, "repetitions = 3\n[drift]\nshare = 0.05")
+    assert run(tmp_path, "campaign", "run", file).returncode == 0
+    [accepted] = tmp_path.glob("**/nightly/accepted")
+    for content, reason in (("../x", "is not a run"), ("20000101-000000-0123abcd", "journal.jsonl: it cannot be read")):
+        accepted.write_text(f"{content}\n")
+        for command in ("run", "status"):
+            done = run(tmp_path, "campaign", command, file, "--json")
+            assert done.returncode == 1
+            [untested] = result(done)["drift"]["untested"]
+            assert reason in untested
+        assert accepted.read_text() == f"{content}\n"
+    assert call(tmp_path, "campaign", "accept", file).returncode == 0
+    assert run(tmp_path, "campaign", "status", file).returncode == 0
 
 
 def test_a_run_that_is_not_complete_cannot_be_accepted(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:

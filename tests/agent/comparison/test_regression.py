@@ -84,3 +84,35 @@ def test_a_figure_that_fewer_than_three_profiles_have_is_not_tested() -> None:
     found = drift({"one": (runs(3), [without, *now[1:]])}, share=0.05)
     assert "joules_per_inference" not in {change.metric for change in found.changes}
     assert "mean_latency_seconds" in {change.metric for change in found.changes}
+    points = [point.name for point in profile().points]
+    words = "joules_per_inference: 3 accepted and 2 new profiles have a valid one, and a difference needs 3"
+    assert found.untested == tuple(f"one: {name}: {words}" for name in points)
+
+
+def test_energies_that_are_not_valid_any_more_are_a_reason() -> None:
+    now = [
+        structs.replace(each, points=tuple(structs.replace(point, valid=False) for point in each.points))
+        for each in runs(3, start=10, energy=0.5)
+    ]
+    found = drift({"one": (runs(3), now)}, share=0.05)
+    assert "joules_per_inference" not in {change.metric for change in found.changes}
+    assert all(
+        "joules_per_inference: 3 accepted and 0 new profiles have a valid one" in each for each in found.untested
+    )
+    assert len(found.untested) == len(profile().points)
+
+
+def test_energies_that_the_accepted_profiles_lack_are_none() -> None:
+    before = [
+        structs.replace(each, points=tuple(structs.replace(point, energy=None) for point in each.points))
+        for each in runs(3)
+    ]
+    assert drift({"one": (before, runs(3, start=10))}, share=0.05).untested == ()
+
+
+def test_a_point_that_the_new_profiles_lack_is_a_reason_and_the_others_are_tested() -> None:
+    first, *others = profile().points
+    now = [structs.replace(each, points=each.points[1:]) for each in runs(3, start=10, energy=1.2)]
+    found = drift({"one": (runs(3), now)}, share=0.05)
+    assert found.untested == (f"one: {first.name}: the new profiles lack it",)
+    assert {change.point for change in found.regressions} == {point.name for point in others}
