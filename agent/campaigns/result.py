@@ -13,7 +13,7 @@ from agent.render.figures import best_point
 from probes.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from agent.campaigns.events import Checked, RunState, TaskState
 
@@ -85,20 +85,20 @@ class CampaignResult(msgspec.Struct, frozen=True):
 def result_of(
     campaign: str,
     state: RunState,
-    documents: Mapping[str, _Json],
+    document: Callable[[str], _Json | None],
     *,
     running: bool,
     accepted: str | None = None,
     drift: Drift | None = None,
 ) -> CampaignResult:
-    """Return the result of a run; `documents` are its stored profiles by id."""
+    """Return the result of a run; `document` returns the stored profile of an id."""
     return CampaignResult(
         campaign=campaign,
         run=state.begun.run,
         status="running" if running else "finished" if state.finished else "unfinished",
         hosts=tuple(_host(name, state.hosts.get(name)) for name in state.begun.hosts),
         profiles=tuple(_task(each, state) for each in state.tasks.values()),
-        figures=tuple(_figures(state, documents)),
+        figures=tuple(_figures(state, document)),
         accepted=accepted,
         drift=drift,
     )
@@ -132,13 +132,13 @@ def _task(task: TaskState, state: RunState) -> TaskResult:
     )
 
 
-def _figures(state: RunState, documents: Mapping[str, _Json]) -> Iterable[Figures]:
+def _figures(state: RunState, document: Callable[[str], _Json | None]) -> Iterable[Figures]:
     """Yield the figures of each host and workload, in the order of the file."""
     groups: dict[tuple[str, int], list[TaskState]] = {}
     for task in state.tasks.values():
         groups.setdefault((task.planned.host, task.planned.workload), []).append(task)
     for (host, workload), tasks in groups.items():
-        found = [documents[each.planned.uid] for each in tasks if each.planned.uid in documents]
+        found = [each for task in tasks if (each := document(task.planned.uid)) is not None]
         done = sum(task.status == "done" for task in tasks)
         yield _group(host, state.begun.workloads[workload], len(tasks), done, found)
 

@@ -55,7 +55,7 @@ def check(
     with TemporaryDirectory(prefix="inferometer-") as folder:
         with failing(), begin(Path(folder), begun(campaign, new_run(), time.time_ns())) as journal:
             head_of(campaign, journal, lambda _: None).check()
-        result = result_of(campaign.name, journal.state, {}, running=False)
+        result = result_of(campaign.name, journal.state, lambda _: None, running=False)
     print_result(result, check_text, as_json=as_json)
     if any(each.status != "verified" for each in result.hosts):
         raise typer.Exit(int(ExitCode.FAILURE))

@@ -14,7 +14,7 @@ from agent.cli.usage import ClickException, format_usage_error
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, printable_line, terminal_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
 
     from agent.bundles.manifest import Bundle
     from agent.campaigns.campaign import Campaign, WorkloadPlan
@@ -72,21 +72,24 @@ def folder_of(context: typer.Context, name: str) -> Path:
     return folder / "campaigns" / name
 
 
-def documents_of(context: typer.Context, uids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return the stored profiles of these ids; one that cannot be read is left out."""
-    from contextlib import suppress
+@contextmanager
+def stored_documents(context: typer.Context) -> Iterator[Callable[[str], dict[str, Any] | None]]:
+    """Yield the function that returns the stored profile of an id, None if there is none or it cannot be read.
 
+    The profiles of a campaign of thousands of hosts do not fit into memory at once.
+    """
     from agent.profiling.document.versions import ProfileError, parse
 
-    found: dict[str, dict[str, Any]] = {}
     with reading(context) as reader:
-        if reader is None:
-            return found
-        for uid in uids:
-            if profile := reader.profile(uid):
-                with suppress(ProfileError):
-                    found[uid] = parse(profile.document)
-    return found
+
+        def document(uid: str) -> dict[str, Any] | None:
+            profile = reader.profile(uid) if reader else None
+            try:
+                return parse(profile.document) if profile else None
+            except ProfileError:
+                return None
+
+        yield document
 
 
 def head_of(campaign: Campaign, journal: Journal, save: Callable[[Bundle], object]) -> Head:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from agent.cli.campaign_file import documents_of, folder_of, print_result
+from agent.cli.campaign_file import folder_of, print_result, stored_documents
 from agent.runtime.console import ExitCode, print_err
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def result_of_run(context: typer.Context, campaign: Campaign, state: RunState, *
             before = read_state(folder, accepted) if accepted not in {None, state.begun.run} else None
         except CampaignError as error:
             drift = Drift((), (f"all hosts: the accepted run cannot be read: {error}",))
-    documents = documents_of(context, {*state.tasks, *(before.tasks if before else ())})
-    if before is not None and campaign.drift is not None:
-        drift = drift_since(before, state, documents, campaign.drift)
-    return result_of(campaign.name, state, documents, running=running, accepted=accepted, drift=drift)
+    with stored_documents(context) as document:
+        if before is not None and campaign.drift is not None:
+            drift = drift_since(before, state, document, campaign.drift)
+        return result_of(campaign.name, state, document, running=running, accepted=accepted, drift=drift)
 
 
 def print_outcome(result: CampaignResult, campaign: Campaign, *, as_json: bool) -> None:

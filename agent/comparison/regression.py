@@ -61,8 +61,8 @@ _Tested = tuple[str, str, str, "Ratio"]
 """The subject, the point, the metric and the ratio of one test."""
 
 
-def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], share: float) -> Drift:
-    """Return the drift of subjects, each with its accepted documents and its new ones.
+def drift(groups: Iterable[tuple[str, tuple[Sequence[Document], Sequence[Document]]]], share: float) -> Drift:
+    """Return the drift of subjects, each with its accepted documents and its new ones, which are held one at a time.
 
     A subject is one machine with one workload. The p values of all subjects, points and metrics are corrected
     together, so that the scatter of repetitions alone causes a false alarm in at most 5 % of the campaigns, however
@@ -72,7 +72,7 @@ def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], s
     """
     untested: list[str] = []
     tests: list[_Tested] = []
-    for subject, (before, now) in groups.items():
+    for subject, (before, now) in groups:
         reason = _reason_against(before, now)
         if reason:
             untested.append(f"{subject}: {reason}")

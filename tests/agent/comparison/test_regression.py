@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
 
-from agent.comparison.regression import drift
+from agent.comparison import regression
 from compared_documents import profile, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.comparison.regression import Drift
+    from agent.profiling.records import Document
+
+
+def drift(groups: Mapping[str, tuple[Sequence[Document], Sequence[Document]]], share: float) -> Drift:
+    return regression.drift(groups.items(), share)
 
 
 def test_a_machine_that_needs_more_energy_has_regressed() -> None:
