@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from store import schema
 from store.error_messages import translate_errors
-from store.errors import StoreError
+from store.errors import UnstorableError
 from store.inventory import host_row
 from store.profile_points import points_of
 from store.records import IMPORTER
@@ -102,14 +102,15 @@ class FleetStore:
         self._engine = engine
         self._recordings: dict[str, int] = {}
 
-    def stored(self, ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the ids under which a profile is stored."""
-        table, found = schema.profiles, set[str]()
+    def stored(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return those of the ids under which a profile is stored, each with the SHA-256 of its JSON."""
+        table, found = schema.profiles, dict[str, str]()
+        digest = func.encode(func.sha256(func.convert_to(table.c.document, "UTF8")), "hex")
         with translate_errors(self._engine), self._engine.connect() as connection:
             for at in range(0, len(ids), _IDS_AT_ONCE):
-                part = ids[at : at + _IDS_AT_ONCE]
-                found.update(connection.execute(select(table.c.id).where(table.c.id.in_(part))).scalars())
-        return frozenset(found)
+                own = table.c.id.in_(ids[at : at + _IDS_AT_ONCE])
+                found.update({row[0]: row[1] for row in connection.execute(select(table.c.id, digest).where(own))})
+        return found
 
     def add(self, profiles: Iterable[FleetProfile]) -> frozenset[str]:
         """Add profiles, all or none; return the ids of those that were not stored yet."""
@@ -166,14 +167,14 @@ class FleetStore:
             return tuple(FleetKey(*row) for row in connection.execute(query))
 
     def document(self, profile_id: str, most_bytes: int) -> str | None:
-        """Return the JSON of a profile, None if it is not stored. Raises StoreError if it is too long."""
+        """Return the JSON of a profile, None if it is not stored. Raises UnstorableError if it is too long."""
         table = schema.profiles
         own = table.c.id == profile_id
         with translate_errors(self._engine), self._engine.connect() as connection:
             size = connection.execute(select(func.octet_length(table.c.document)).where(own)).scalar()
             if size is not None and size > most_bytes:
                 cause = f"the document has {size >> 20} MiB, and {most_bytes >> 20} MiB are read"
-                raise StoreError(profile_id, cause, "It is not a profile that Inferometer made: delete it there")
+                raise UnstorableError(profile_id, cause, "It is not a profile that Inferometer made: delete it there")
             return connection.execute(select(table.c.document).where(own)).scalar()
 
     def hosts(self) -> tuple[FleetHost, ...]:

@@ -56,7 +56,8 @@ def points_of_text(profile_id: str, created_ns: int, text: str) -> tuple[Profile
 def points_of(document: _Json, profile_id: str, created_ns: int) -> tuple[ProfilePoint, ...]:
     """Return a row for each point of a document; none for one of schema 1.
 
-    The document has the fields of docs/profile.schema.json. Raises KeyError or TypeError if it does not.
+    The document has the fields of docs/profile.schema.json. Raises KeyError or TypeError if it does not, and
+    OverflowError for a number that no row can hold.
     """
     if not document["schema_version"].startswith(_SCHEMA):
         return ()
@@ -129,7 +130,7 @@ def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfileP
         setup=_setup(document, work, shared["hardware"]),
         cost_group=_digest(work, *(texts[name] for name in _IN_COST_GROUP)),
         valid=point["valid"],
-        repeats=point["repeats"],
+        repeats=_whole(point["repeats"]),
         **_columns(figures),
     )
 
@@ -141,6 +142,13 @@ def _columns(figures: Mapping[str, _Json | None]) -> _Json:
         f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()
     }
     return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
+
+
+def _whole(number: int) -> int:
+    """Return a whole number. Raises OverflowError if a column cannot hold it."""
+    if abs(number) >= 1 << 63:
+        raise OverflowError("a whole number has more than 64 bits")
+    return number
 
 
 def _energy(energy: _Json | None, unit: str) -> _Json | None:

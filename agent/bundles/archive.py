@@ -23,6 +23,7 @@ from agent.bundles.manifest import (
     VERSION,
     Bundle,
     BundleError,
+    DamagedBundleError,
     Manifest,
     check_uid,
 )
@@ -63,7 +64,7 @@ def read_bundle(content: bytes) -> Bundle:
     files = _read_files(content)
     text = files.pop(MANIFEST, None)
     if text is None:
-        raise BundleError(f"it has no {MANIFEST}: name a file that `inferometer profiles export --bundle` wrote")
+        raise DamagedBundleError(f"it has no {MANIFEST}: name a file that `inferometer profiles export --bundle` wrote")
     check_depth(text, MANIFEST)
     signature = files.pop(SIGNATURE, None)
     manifest = _manifest(text)
@@ -74,13 +75,13 @@ def read_bundle(content: bytes) -> Bundle:
         check(document)
     except ValueError as error:
         raise BundleError(f"{PROFILE}: {error}") from error
-    _check_texts(document)
+    check_texts(document)
     if document["id"] != manifest.uid:
         raise BundleError(f"{PROFILE}: its id {quoted(document['id'])} is not the uid {manifest.uid} of the bundle")
     return Bundle(manifest, text, document, files.get(SAMPLES), signature)
 
 
-def _check_texts(document: object) -> None:
+def check_texts(document: object) -> None:
     """Raise BundleError for a text with a null character or half a surrogate pair, which PostgreSQL refuses."""
     text = json.dumps(document, ensure_ascii=False)
     try:
@@ -103,13 +104,13 @@ def _read_files(content: bytes) -> dict[str, bytes]:
     except BundleError:
         raise
     except _FAULTS as error:
-        raise BundleError(f"the archive is damaged ({error}): copy the file again") from error
+        raise DamagedBundleError(f"the archive is damaged ({error}): copy the file again") from error
 
 
 def _check_end(content: bytes) -> None:
     """Raise BundleError if the directory of an archive is too large, before any of it is read."""
     if len(content) < _END.size or not content[-_END.size :].startswith(_END_SIGNATURE):
-        raise BundleError("it is not a bundle: name a file that `inferometer profiles export --bundle` wrote")
+        raise DamagedBundleError("it is not a bundle: name a file that `inferometer profiles export --bundle` wrote")
     _, _, _, here, entries, size, _, comment = _END.unpack(content[-_END.size :])
     if max(here, entries) > _MAX_ENTRIES or size > _MAX_DIRECTORY_BYTES or comment:
         raise BundleError(f"it has more entries than the {_MAX_ENTRIES} files that a bundle can have")
@@ -140,7 +141,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as stream:
         content = stream.read(entry.file_size + 1)
     if len(content) != entry.file_size:
-        raise BundleError(f"{entry.filename} does not have the size that its entry states")
+        raise DamagedBundleError(f"{entry.filename} does not have the size that its entry states")
     return content
 
 
@@ -171,6 +172,6 @@ def _check_sums(manifest: Manifest, files: Mapping[str, bytes]) -> None:
         raise BundleError(f"its files are {', '.join(sorted(files))}, and its {MANIFEST} lists others")
     for name, facts in manifest.files.items():
         if hashlib.sha256(files[name]).hexdigest() != facts.sha256 or len(files[name]) != facts.bytes:
-            raise BundleError(
+            raise DamagedBundleError(
                 f"{name} is not the file that {MANIFEST} lists (its SHA-256 differs): copy the bundle again"
             )

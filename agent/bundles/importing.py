@@ -14,6 +14,7 @@ from agent.profiling.document.versions import ProfileError, parse
 from agent.runtime.text_input import quoted
 from probes.model import Channel, Device, Kind, Source
 from probes.text import one_line
+from store.errors import UnstorableError
 from store.reader import Reader
 from store.records import IMPORTER, Host, Profile, Run, RunStatus, Tick
 from store.writer import Writer
@@ -61,10 +62,14 @@ def store_bundle(bundle: Bundle, engine: Engine) -> bool:
         started_ns=started_ns,
         ended_ns=ended_ns,
     )
-    writer.save_run(run)  # first: samples within a stored run are not pruned
-    _append(bundle, writer, ids)
     text = json.dumps(document, indent=2, allow_nan=False)
-    writer.save_profile(Profile(run.id, run.id, created_ns, run.workload, text))
+    writer.save_run(run)  # first: samples within a stored run are not pruned
+    try:
+        _append(bundle, writer, ids)
+        writer.save_profile(Profile(run.id, run.id, created_ns, run.workload, text))
+    except UnstorableError:
+        writer.delete_run(run.id)
+        raise
     return True
 
 

@@ -37,6 +37,10 @@ class BundleError(ValueError):
     """A file is not a valid bundle, or a bundle cannot be written; the message has the cause and the remedy."""
 
 
+class DamagedBundleError(BundleError):
+    """The archive of a bundle is incomplete, or its content is not that which was written."""
+
+
 class FileFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The size and the SHA-256 of one file of a bundle."""
 

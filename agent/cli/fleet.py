@@ -199,7 +199,7 @@ def _names(file: Path | None) -> frozenset[str]:
 
 
 def _progress(pushed: int, left: int) -> None:
-    if left:
+    if pushed and left:
         print_err(f"{pushed} pushed, {left} left")
 
 

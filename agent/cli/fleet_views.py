@@ -143,7 +143,7 @@ def points_of_target(target: Target) -> Iterator[Engine]:
         return
     with (
         opened_place(target, retry) as place,
-        points_in_memory(points_of_bundles(place.bundles(0, ()), warn)) as engine,
+        points_in_memory(points_of_bundles(place.bundles(0, {}), warn)) as engine,
     ):
         yield engine
 

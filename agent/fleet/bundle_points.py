@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.bundles.importing import created_ns_of
-from agent.fleet.place import Refused
+from agent.fleet.place import ODD, Refused, reason_of
 from store.profile_points import points_of
 
 if TYPE_CHECKING:
@@ -22,5 +22,10 @@ def points_of_bundles(
     for bundle in bundles:
         if isinstance(bundle, Refused):
             report(bundle)
+            continue
+        try:
+            points = points_of(bundle.document, bundle.manifest.uid, created_ns_of(bundle.document))
+        except ODD as error:
+            report(Refused(bundle.manifest.uid, reason_of(error)))
         else:
-            yield from points_of(bundle.document, bundle.manifest.uid, created_ns_of(bundle.document))
+            yield from points

@@ -11,14 +11,14 @@ from agent.bundles.archive import check_depth, read_bundle
 from agent.bundles.importing import created_ns_of, imported_host
 from agent.bundles.manifest import MAX_BYTES, PROFILE
 from agent.bundles.writing import bundle_bytes
-from agent.fleet.place import Added, Key, Refused
-from agent.profiling.document.versions import ProfileError, parse
-from store.errors import ForeignHostError, StoreError, UnstorableError
+from agent.fleet.place import ODD, Added, Key, Refused, reason_of
+from agent.profiling.document.versions import parse
+from store.errors import ForeignHostError, UnstorableError
 from store.fleet import FleetProfile, FleetStore, fleet_id
 from store.records import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.bundles.manifest import Bundle
     from agent.fleet.retry import Retry
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from store.fleet import FleetHost, FleetKey
 
 _Json = dict[str, Any]
+_REFUSALS = (ForeignHostError, UnstorableError, *ODD)
+"""The errors of one profile, which do not concern the others."""
+OTHER_HOST = "the store has a profile of this id from another host. Nothing was changed; delete that one to pull this"
 OTHER_CONTENT = "it is there already, with other content. Nothing was changed; delete that one to replace it"
 
 
@@ -41,13 +44,14 @@ class DatabasePlace:
         """Release the connections."""
         self._engine.dispose()
 
-    def stored(self, keys: Sequence[Key]) -> frozenset[Key]:
-        """Return those of the keys whose profiles are stored."""
+    def stored(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Return those of the keys whose profiles are stored, with the digests of their documents."""
         ids: dict[str, Key] = {}
         for key in keys:
             with suppress(ValueError):  # `add` reports it
                 ids[fleet_id(*key)] = key
-        return frozenset(ids[each] for each in self._retry(partial(self._store.stored, list(ids))))
+        found = self._retry(partial(self._store.stored, list(ids)))
+        return {ids[each]: digest for each, digest in found.items()}
 
     def add(self, documents: Sequence[_Json], *, anonymized: bool) -> Added:  # noqa: ARG002  a document states it
         """Add profiles; if the database refuses one of them, the others are added one by one."""
@@ -55,16 +59,19 @@ class DatabasePlace:
         for document in documents:
             try:
                 profiles.append(_fleet_profile(document))
-            except ValueError as error:
-                done.refused.append(Refused(document["id"], str(error)))
+            except ODD as error:
+                done.refused.append(Refused(document["id"], reason_of(error)))
+        stored = self._retry(partial(self._store.stored, [each.id for each in profiles]))
+        self._refuse_others([each for each in profiles if each.id in stored], done)
+        new = [each for each in profiles if each.id not in stored]
         try:
-            self._add(profiles, done)
-        except (ForeignHostError, UnstorableError):
-            for profile in profiles:
+            self._add(new, done)
+        except _REFUSALS:
+            for profile in new:
                 try:
                     self._add([profile], done)
-                except (ForeignHostError, UnstorableError) as error:
-                    done.refused.append(Refused(profile.uid, f"{error.cause}. {error.remedy}"))
+                except _REFUSALS as error:
+                    done.refused.append(Refused(profile.uid, reason_of(error)))
         return done
 
     def _add(self, profiles: Sequence[FleetProfile], done: Added) -> None:
@@ -72,35 +79,38 @@ class DatabasePlace:
             return
         added = self._retry(partial(self._store.add, profiles))
         done.uids += [each.uid for each in profiles if each.id in added]
-        for each in profiles:
-            if each.id not in added and not self._has(each):
-                done.refused.append(Refused(each.uid, OTHER_CONTENT))
+        self._refuse_others([each for each in profiles if each.id not in added], done)  # another push was faster
+
+    def _refuse_others(self, profiles: Sequence[FleetProfile], done: Added) -> None:
+        """Refuse the profiles under whose ids another content is stored."""
+        done.refused += [Refused(each.uid, OTHER_CONTENT) for each in profiles if not self._has(each)]
 
     def _has(self, profile: FleetProfile) -> bool:
-        """Return whether a stored profile has the same content."""
-        text = self._retry(partial(self._store.document, profile.id, MAX_BYTES[PROFILE]))
+        """Return whether a stored profile has the same content; an earlier version may have written it differently."""
         try:
+            text = self._retry(partial(self._store.document, profile.id, MAX_BYTES[PROFILE]))
             return text is not None and parse(text) == profile.document
-        except ProfileError:
+        except (*ODD, UnstorableError):
             return False
 
-    def bundles(self, since_ns: int, known: Container[str]) -> Iterator[Bundle | Refused]:
+    def bundles(self, since_ns: int, known: Mapping[str, str]) -> Iterator[Bundle | Refused]:
         """Yield the profiles as bundles without samples, each checked like the file of a bundle."""
         for key in self._retry(partial(self._store.keys, since_ns)):
             if key.uid not in known:
                 yield self._bundle(key)
+            elif known[key.uid] != key.host_id:
+                yield Refused(key.id, OTHER_HOST)
 
     def _bundle(self, key: FleetKey) -> Bundle | Refused:
         try:
-            text = self._retry(partial(self._store.document, key.id, MAX_BYTES[PROFILE]))
-            check_depth((text or "").encode(), PROFILE)
-            return read_bundle(bundle_bytes(parse(text or ""), None, None))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # the content of another host
-            return Refused(key.id, str(error))
-        except StoreError as error:
-            if error.database != key.id:  # the database failed, not this profile
-                raise
-            return Refused(key.id, error.cause)
+            text = self._retry(partial(self._store.document, key.id, MAX_BYTES[PROFILE])) or ""
+            check_depth(text.encode(), PROFILE)
+            bundle = read_bundle(bundle_bytes(parse(text), None, None))
+            if (bundle.manifest.uid, imported_host(bundle.document["host"]).id) != (key.uid, key.host_id):
+                return Refused(key.id, "its document has another id or host than its row. Delete it there")
+        except (*ODD, UnstorableError) as error:  # the content of another host
+            return Refused(key.id, reason_of(error))
+        return bundle
 
     def hosts(self, report: Callable[[Refused], object]) -> tuple[FleetHost, ...]:  # noqa: ARG002  rows are intact
         """Return the hosts that have profiles."""

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from agent.bundles.archive import read_bundle
 from agent.bundles.importing import created_ns_of, imported_host
-from agent.bundles.manifest import MAX_BUNDLE_BYTES, BundleError, check_uid
+from agent.bundles.manifest import MAX_BUNDLE_BYTES, DamagedBundleError, check_uid
 from agent.bundles.writing import bundle_bytes
 from agent.fleet.errors import FleetError
-from agent.fleet.place import Added, Key, Refused
-from agent.runtime.text_input import TextInputError, read_bytes
+from agent.fleet.place import ODD, Added, Key, Refused, digest_of, reason_of
+from agent.runtime.text_input import read_regular
 from store.fleet import FleetHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from agent.bundles.manifest import Bundle
@@ -33,6 +33,10 @@ OTHER_CONTENT = "a bundle of this name with other content is there. Nothing was 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of file systems without hard links, such as some network mounts."""
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Damaged(Refused):
+    """A file that is no complete bundle, as after a crash of its writer."""
 
 
 class DirectoryPlace:
@@ -50,59 +54,69 @@ class DirectoryPlace:
         """Return nothing: the permissions of the directory are all that protects it."""
         return {}
 
-    def stored(self, keys: Sequence[Key]) -> frozenset[Key]:
-        """Return those of the keys that have an intact bundle."""
-        return frozenset(key for key in keys if self._holds(key))
-
-    def _holds(self, key: Key) -> bool:
-        bundle = self._intact(key.uid)
-        return bundle is not None and imported_host(bundle.document["host"]).id == key.host_id
-
-    def _intact(self, uid: str) -> Bundle | None:
-        found = self._path(uid)
-        bundle = self._read(found) if found.exists() else None
-        return None if isinstance(bundle, Refused) else bundle
+    def stored(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Return those of the keys that have an intact bundle, with the digests of their documents."""
+        found = {}
+        for key in keys:
+            with suppress(*ODD):  # `add` reports it
+                bundle = self._read(self._path(key.uid))
+                if not isinstance(bundle, Refused) and imported_host(bundle.document["host"]).id == key.host_id:
+                    found[key] = digest_of(bundle.document)
+        return found
 
     def _path(self, uid: str) -> Path:
-        try:
-            check_uid(uid)  # it has no slash and does not begin with a dot
-        except BundleError as error:
-            raise FleetError(f"profile {uid!r}: {error}") from error
+        """Return the path of a bundle. Raises BundleError for a uid that no profile can have."""
+        check_uid(uid)  # it has no slash and does not begin with a dot
         return self._folder / f"{uid}{_SUFFIX}"
 
     def add(self, documents: Sequence[dict[str, Any]], *, anonymized: bool) -> Added:
         """Write the bundles that are not there; a damaged one is replaced."""
         done = Added()
         for document in documents:
-            uid = document["id"]
             try:
-                content = bundle_bytes(document, None, None, anonymized=anonymized)
-                if self._write(self._path(uid), content):
-                    done.uids.append(uid)
-                elif (there := self._intact(uid)) is None or there.document != document:
-                    done.refused.append(Refused(uid, OTHER_CONTENT))
-            except BundleError as error:
-                done.refused.append(Refused(uid, str(error)))
-            except OSError as error:
-                raise FleetError(f"{self._folder}: it cannot be written ({error.strerror or error})") from error
+                path, content = self._path(document["id"]), bundle_bytes(document, None, None, anonymized=anonymized)
+            except ODD as error:
+                done.refused.append(Refused(document["id"], reason_of(error)))
+            else:
+                self._add(document, path, content, done)
         return done
 
-    def _write(self, path: Path, content: bytes) -> bool:
-        """Write a file under its name; return False if an intact bundle has the name. Raises OSError."""
-        damaged = path.exists() and isinstance(self._read(path), Refused)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-        with os.fdopen(os.open(part, _WRITE, 0o644), "wb") as stream:
-            try:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                return _named(part, path, replaces=damaged)
-            finally:
-                with suppress(FileNotFoundError):
-                    part.unlink()
+    def _add(self, document: dict[str, Any], path: Path, content: bytes, done: Added) -> None:
+        uid, there = document["id"], self._read(path)
+        try:
+            if isinstance(there, Refused) and self._write(path, content, replaces=isinstance(there, _Damaged)):
+                done.uids.append(uid)
+                return
+            there = self._read(path)  # another push may have written it meanwhile
+        except OSError as error:  # of this name alone, such as a directory in its place
+            done.refused.append(Refused(uid, f"{path.name} cannot be written ({error.strerror or error})"))
+            return
+        if isinstance(there, Refused):
+            done.refused.append(Refused(uid, f"{path.name} is there and is not replaced: {there.reason}"))
+        elif there.document != document:
+            done.refused.append(Refused(uid, OTHER_CONTENT))
 
-    def bundles(self, since_ns: int, known: Container[str]) -> Iterator[Bundle | Refused]:
-        """Yield the bundles, and the files that are none."""
+    def _write(self, path: Path, content: bytes, *, replaces: bool) -> bool:
+        """Write a file under its name; return False if the name is taken.
+
+        Raises FleetError if the directory cannot be written, and OSError if the file cannot get its name.
+        """
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        try:
+            try:
+                with os.fdopen(os.open(part, _WRITE, 0o644), "wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                raise FleetError(f"{self._folder}: it cannot be written ({error.strerror or error})") from error
+            return _named(part, path, replaces=replaces)
+        finally:
+            with suppress(OSError):
+                part.unlink()
+
+    def bundles(self, since_ns: int, known: Mapping[str, str]) -> Iterator[Bundle | Refused]:
+        """Yield the bundles, and the files that are none; one with a known uid is not read."""
         for path in self._files():
             if path.stem in known:
                 continue
@@ -119,11 +133,14 @@ class DirectoryPlace:
             raise FleetError(f"{self._folder}: it cannot be read ({error.strerror})") from error
 
     def _read(self, path: Path) -> Bundle | Refused:
+        """Return the bundle of a file; it is not trusted, and neither are its name and its kind."""
         try:
-            bundle = read_bundle(read_bytes(path, MAX_BUNDLE_BYTES, "a bundle"))
+            bundle = read_bundle(read_regular(path, MAX_BUNDLE_BYTES, "a bundle"))
             created_ns_of(bundle.document)
-        except (TextInputError, BundleError) as error:
-            return Refused(path.name, str(error))
+        except DamagedBundleError as error:
+            return _Damaged(path.name, str(error))
+        except ODD as error:
+            return Refused(path.name, reason_of(error))
         if bundle.manifest.uid != path.stem:
             return Refused(
                 path.name, f"it is the bundle of {bundle.manifest.uid}. Name it {bundle.manifest.uid}{_SUFFIX}"
@@ -133,7 +150,7 @@ class DirectoryPlace:
     def hosts(self, report: Callable[[Refused], object]) -> tuple[FleetHost, ...]:
         """Return the hosts that have bundles."""
         found: dict[str, FleetHost] = {}
-        for bundle in self.bundles(0, ()):
+        for bundle in self.bundles(0, {}):
             if isinstance(bundle, Refused):
                 report(bundle)
                 continue
@@ -162,7 +179,7 @@ def _named(part: Path, path: Path, *, replaces: bool) -> bool:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            if path.exists():
+            if os.path.lexists(path):
                 return False
             part.replace(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

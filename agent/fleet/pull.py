@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.bundles.importing import store_bundle
-from agent.bundles.manifest import BundleError
-from agent.fleet.place import Refused
+from agent.bundles.importing import imported_host_id, store_bundle
+from agent.fleet.place import ODD, Refused, reason_of
+from store.damage import DamagedError
+from store.errors import UnstorableError
 from store.reader import Reader
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from agent.bundles.manifest import Bundle
     from agent.fleet.place import Place
 
 
@@ -32,16 +34,27 @@ def pull(place: Place, engine: Engine, since_ns: int = 0, report: Callable[[int]
     `report` receives the number of imported profiles after each one. Raises FleetError and StoreError.
     """
     done = Pulled()
-    known = {key.id for key in Reader(engine).profile_keys()}
+    keys = Reader(engine).profile_keys()
+    known = {key.id: key.host_id if key.imported else imported_host_id(key.host_id) for key in keys}
     for bundle in place.bundles(since_ns, known):
         if isinstance(bundle, Refused):
             done.refused.append(bundle)
-            continue
-        uid = bundle.manifest.uid
-        try:
-            if store_bundle(bundle, engine):
-                done.uids.append(uid)
-                report(len(done.uids))
-        except BundleError as error:
-            done.refused.append(Refused(uid, str(error)))
+        elif _import(bundle, engine, done):
+            report(len(done.uids))
     return done
+
+
+def _import(bundle: Bundle, engine: Engine, done: Pulled) -> bool:
+    """Store a bundle; return whether it is new. One that the store cannot hold is refused."""
+    uid = bundle.manifest.uid
+    try:
+        if not store_bundle(bundle, engine):
+            return False
+    except ImportError as error:
+        done.refused.append(Refused(uid, f"its samples need the extra `parquet` ({error})"))
+    except (*ODD, DamagedError, UnstorableError) as error:
+        done.refused.append(Refused(uid, reason_of(error)))
+    else:
+        done.uids.append(uid)
+        return True
+    return False

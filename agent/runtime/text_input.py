@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
+import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,30 @@ def read_bytes(path: Path, most_bytes: int, wanted: str) -> bytes:
     if len(content) > most_bytes:
         raise TextInputError(f"it is larger than {most_bytes >> 20} MiB. Name {wanted}")
     return content
+
+
+def read_regular(path: Path, most_bytes: int, wanted: str) -> bytes:
+    """Return the content of a file in a folder that others can write to; as `read_bytes`, but regular files only.
+
+    A link is not followed, and a pipe or a device is not opened, so that neither can delay or harm the reader.
+    """
+    try:
+        _refuse_special(path.stat(follow_symlinks=False), wanted)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            _refuse_special(found, wanted)  # another file may have replaced it
+            content = stream.read(min(found.st_size, most_bytes) + 1)
+    except OSError as error:
+        raise TextInputError(f"it cannot be read ({error.strerror}). Check its permissions") from error
+    if len(content) > most_bytes:
+        raise TextInputError(f"it is larger than {most_bytes >> 20} MiB. Name {wanted}")
+    return content
+
+
+def _refuse_special(found: os.stat_result, wanted: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise TextInputError(f"it is not a regular file. Replace it with {wanted}, or delete it")
 
 
 def _read(path: Path, count: int) -> bytes:

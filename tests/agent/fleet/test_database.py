@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.fleet.database import OTHER_CONTENT, DatabasePlace
+from agent.fleet.database import OTHER_CONTENT, OTHER_HOST, DatabasePlace
 from agent.fleet.place import Added, Key, Refused
 from agent.fleet.pull import pull
 from agent.fleet.push import Selection, push
 from agent.fleet.retry import Retry
 from agent.fleet.security import initialize, script
 from agent.fleet.target import target_of
-from fleet_databases import OWNER
-from fleet_documents import START_NS, document_of, measured
+from fleet_databases import OWNER, initialized
+from fleet_documents import ODD, START_NS, document_of, measured, odd_text
 from postgresql_server import started_server
 from store.errors import StoreError
 from store.reader import Reader
+from store.records import Profile
+from store.writer import Writer
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -78,6 +80,66 @@ def test_other_content_under_the_same_uid_is_refused_and_the_others_are_added(da
     assert (sorted(done.uids), done.refused) == (["a-1", "a-2"], [Refused("a-0", OTHER_CONTENT)])
 
 
+def test_a_push_reports_other_content_by_name_and_overwrites_nothing(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    engine, place = store("a"), database.place("host_a")
+    add(place, document_of("a", notes=["other"]))
+    before = database.sql(OWNER, "SELECT * FROM profiles")
+    measured(engine, document_of("a"), document_of("a", 1))
+    done = push(Reader(engine), place, Selection())
+    assert (done.uids, done.present, done.refused) == (["a-1"], 0, [Refused("a-0", OTHER_CONTENT)])
+    assert database.sql(OWNER, "SELECT * FROM profiles WHERE id LIKE 'a-0.%'") == before
+
+
+def test_a_profile_that_another_version_wrote_differently_is_there(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    engine, place = store("a"), database.place("host_a")
+    measured(engine, document_of("a"))
+    push(Reader(engine), place, Selection())
+    database.sql(OWNER, "UPDATE profiles SET document = document::jsonb::text")  # other spaces and order
+    hosts = database.sql(OWNER, "SELECT * FROM hosts")
+    database.sql(OWNER, "UPDATE hosts SET name = 'renamed since'")
+    done = push(Reader(engine), place, Selection())
+    assert (done.uids, done.present, done.refused) == ([], 1, [])
+    assert database.sql(OWNER, "SELECT * FROM hosts") != hosts  # an old profile does not describe the host again
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_profile_is_refused_by_its_uid_and_the_others_are_pushed(
+    database: FleetDatabase, store: Callable[[str], Engine], odd: str
+) -> None:
+    engine = store("a")
+    measured(engine, document_of("a"), document_of("a", 1), document_of("a", 2))
+    Writer(engine).save_profile(Profile("a-1", "a-1", START_NS + 1, "transformer", odd_text("a", 1, odd)))
+    done = push(Reader(engine), database.place("host_a"), Selection())
+    assert (done.uids, [each.name for each in done.refused]) == (["a-0", "a-2"], ["a-1"])
+
+
+def test_a_second_profile_of_a_uid_is_a_conflict_in_every_pull(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    for host in ("a", "b"):
+        add(database.place(f"host_{host}"), document_of(host, id="same"))
+    head = store("head")
+    first, second = pull(database.place(OWNER), head), pull(database.place(OWNER), head)
+    assert (first.uids, len(first.refused)) == (["same"], 1)
+    assert (second.uids, [each.reason for each in second.refused]) == ([], [OTHER_HOST])
+
+
+def test_a_row_with_the_document_of_another_host_is_refused(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    add(database.place("host_a"), document_of("a"), document_of("a", 1))
+    forged = json.dumps(document_of("b", id="a-0"))
+    with database.engine(OWNER).begin() as connection:
+        connection.exec_driver_sql("UPDATE profiles SET document = %s WHERE id LIKE 'a-0.%%'", (forged,))
+    done = pull(database.place(OWNER), store("head"))
+    assert (done.uids, [each.name[:4] for each in done.refused]) == (["a-1"], ["a-0."])
+    assert "has another id or host than its row" in done.refused[0].reason
+
+
 def test_the_newest_description_of_a_host_counts(database: FleetDatabase) -> None:
     place = database.place("host_a")
     renamed = document_of("a", 1)
@@ -90,7 +152,7 @@ def test_a_uid_that_is_too_long_is_refused(database: FleetDatabase) -> None:
     place, uid = database.place("host_a"), "u" * 52
     done = add(place, document_of("a", id=uid), document_of("a", 1))
     assert (done.uids, [each.name for each in done.refused]) == (["a-1"], [uid])
-    assert place.stored([Key(uid, "import-id-of-a")]) == frozenset()
+    assert place.stored([Key(uid, "import-id-of-a")]) == {}
 
 
 def test_a_profile_of_another_host_is_refused_and_the_others_are_pushed(
@@ -113,7 +175,7 @@ def test_damaged_and_oversized_documents_do_not_stop_a_pull(
         database.sql(OWNER, f"UPDATE profiles SET document = {content} WHERE id LIKE 'a-{number}.%'")
     done = pull(database.place(OWNER), store("head"))
     assert (done.uids, len(done.refused)) == (["a-4"], 4)
-    assert done.refused[3].reason == "the document has 64 MiB, and 64 MiB are read"
+    assert done.refused[3].reason.startswith("the document has 64 MiB, and 64 MiB are read. ")
 
 
 def test_a_restart_of_the_server_loses_and_doubles_nothing(
@@ -214,3 +276,13 @@ def test_two_hundred_clients_push_at_once_beyond_the_limit_of_connections() -> N
             place.close()
     assert [host.profiles for host in hosts] == [each] * clients
     assert any("too many" in wait or "remaining connection slots" in wait for wait in waits)
+
+
+def test_a_refused_host_is_recognized_in_the_language_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "de")  # without the catalog of this language, messages stay English
+    with started_server("lc_messages=C.UTF-8") as server, initialized(server, "fleet") as database:
+        done = add(database.place("host_a"), document_of("b"), document_of("a"))
+        assert (done.uids, [each.name for each in done.refused]) == (["a-0"], ["b-0"])
+        database.sql(OWNER, "REVOKE INSERT ON hosts FROM inferometer_pushers")
+        with pytest.raises(StoreError, match="this user has no permission for that"):
+            add(database.place("host_a"), document_of("a", 1))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import stat
 import threading
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent.bundles.archive import read_bundle
-from agent.bundles.manifest import Bundle
+from agent.bundles.manifest import MAX_BUNDLE_BYTES, Bundle
 from agent.bundles.writing import bundle_bytes
 from agent.fleet.directory import OTHER_CONTENT, DirectoryPlace
 from agent.fleet.errors import FleetError
-from agent.fleet.place import Added, Key, Refused
+from agent.fleet.place import Added, Key, Refused, digest_of
+from agent.profiling.document.versions import parse
 from fleet_documents import START_NS, document_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -36,7 +41,7 @@ def add(folder: Path, *documents: dict[str, Any]) -> Added:
 
 
 def uids(folder: Path, known: tuple[str, ...] = (), since_ns: int = 0) -> list[str]:
-    found = list(DirectoryPlace(folder).bundles(since_ns, known))
+    found = list(DirectoryPlace(folder).bundles(since_ns, dict.fromkeys(known, "import-id-of-a")))
     return [each.manifest.uid for each in found if isinstance(each, Bundle)]
 
 
@@ -65,9 +70,9 @@ def test_a_profile_counts_as_stored_only_under_its_own_host_and_intact(folder: P
     add(folder, document_of("a"))
     place, key = DirectoryPlace(folder), Key("a-0", "import-id-of-a")
     others = [Key("a-0", "import-id-of-b"), Key("a-1", "import-id-of-a")]
-    assert place.stored([key, *others]) == {key}
+    assert place.stored([key, *others]) == {key: digest_of(parse(json.dumps(document_of("a"))))}
     (folder / "a-0.zip").write_bytes((folder / "a-0.zip").read_bytes()[:500])
-    assert place.stored([key]) == frozenset()
+    assert place.stored([key]) == {}
 
 
 def test_a_half_written_bundle_is_replaced_and_never_read(folder: Path) -> None:
@@ -75,7 +80,7 @@ def test_a_half_written_bundle_is_replaced_and_never_read(folder: Path) -> None:
     (folder / "a-0.zip").write_bytes(content[: len(content) // 2])
     (folder / ".a-1.zip.0123.part").write_bytes(content)
     assert uids(folder) == []
-    [refused] = DirectoryPlace(folder).bundles(0, ())
+    [refused] = DirectoryPlace(folder).bundles(0, {})
     assert isinstance(refused, Refused)
     assert refused.name == "a-0.zip"
     assert add(folder, document_of("a")).uids == ["a-0"]
@@ -106,8 +111,7 @@ def test_known_and_older_profiles_are_not_read_again(folder: Path) -> None:
 def test_a_uid_never_forms_a_path(folder: Path, uid: str) -> None:
     [refused] = add(folder, document_of("a", id=uid)).refused
     assert "is not the id of a profile" in refused.reason
-    with pytest.raises(FleetError, match="is not the id of a profile"):
-        DirectoryPlace(folder).stored([Key(uid, "import-id-of-a")])
+    assert DirectoryPlace(folder).stored([Key(uid, "import-id-of-a")]) == {}
     assert names(folder) == []
 
 
@@ -115,7 +119,7 @@ def test_a_bundle_under_another_name_and_a_planted_link_are_refused(folder: Path
     add(folder, document_of("a"))
     (folder / "a-0.zip").rename(folder / "b-0.zip")
     (folder / "other.zip").symlink_to(tmp_path / "nothing")
-    found = list(DirectoryPlace(folder).bundles(0, ()))
+    found = list(DirectoryPlace(folder).bundles(0, {}))
     assert [each.name for each in found if isinstance(each, Refused)] == ["b-0.zip", "other.zip"]
     assert uids(folder) == []
 
@@ -134,3 +138,61 @@ def test_an_absent_directory_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match=r"this is not a directory\. Make it, or mount it"):
         DirectoryPlace(tmp_path / "mount")
     assert names(tmp_path) == []
+
+
+def device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero, which never ends
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+def link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_suffix(".fifo"))
+    path.symlink_to(path.with_suffix(".fifo"))
+
+
+def oversized(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(MAX_BUNDLE_BYTES + 1)
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": device,
+    "folder": lambda path: path.mkdir(),
+    "link to itself": lambda path: path.symlink_to(path),
+    "link to a pipe": link_to_a_pipe,
+    "link to a bundle": lambda path: path.symlink_to(path.with_name("b-0.zip")),
+    "huge file": oversized,
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_file_is_refused_by_name_and_delays_no_reader_and_no_writer(folder: Path, kind: str) -> None:
+    add(folder, document_of("b"))
+    PLANTED[kind](folder / "a-0.zip")
+    before = (folder / "a-0.zip").lstat()
+    assert uids(folder) == ["b-0"]
+    done = add(folder, document_of("a"), document_of("a", 1))
+    assert (done.uids, [each.name for each in done.refused]) == (["a-1"], ["a-0"])
+    assert (folder / "a-0.zip").lstat().st_ino == before.st_ino
+    refused: list[Refused] = []
+    assert [host.name for host in DirectoryPlace(folder).hosts(refused.append)] == ["a", "b"]
+    assert [each.name for each in refused] == ["a-0.zip"]
+    assert [name for name in names(folder) if name.startswith(".")] == []
+
+
+def test_an_intact_bundle_that_cannot_be_used_is_never_replaced(folder: Path) -> None:
+    add(folder, document_of("b"))
+    (folder / "b-0.zip").rename(folder / "a-0.zip")  # of another host, under the name of ours
+    with zipfile.ZipFile(folder / "a-0.zip") as archive:
+        newer = json.loads(archive.read("manifest.json")) | {"uid": "a-1", "schema_version": "9.0"}
+    with zipfile.ZipFile(folder / "a-1.zip", "w") as archive:  # of a later version
+        archive.writestr("manifest.json", json.dumps(newer))
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    done = add(folder, document_of("a"), document_of("a", 1))
+    assert [each.name for each in done.refused] == ["a-0", "a-1"]
+    assert "it is the bundle of b-0" in done.refused[0].reason
+    assert "install a newer inferometer" in done.refused[1].reason
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.fleet.directory import DirectoryPlace
+from agent.bundles.writing import bundle_bytes
+from agent.fleet.bundle_points import points_of_bundles
+from agent.fleet.directory import OTHER_CONTENT, DirectoryPlace
 from agent.fleet.errors import FleetError
+from agent.fleet.place import Refused
 from agent.fleet.pull import pull
 from agent.fleet.push import Selection, push
-from fleet_documents import START_NS, document_of, measured
+from agent.fleet.views import fleet_view
+from fleet_documents import ODD, START_NS, document_of, measured, odd_text
+from store.fleet_filter import PointFilter
+from store.points_in_memory import points_in_memory
 from store.reader import Reader
 from store.records import Profile
 from store.writer import Writer
@@ -78,7 +87,7 @@ def test_an_interrupted_push_is_resumed(store: Callable[[str], Engine], place: D
     left: list[tuple[int, int]] = []
     done = push(Reader(engine), place, Selection(), lambda *numbers: left.append(numbers))
     assert (len(done.uids), done.present) == (25, 20)
-    assert left == [(20, 5), (25, 0)]
+    assert left == [(0, 25), (20, 5), (25, 0)]
 
 
 def test_only_the_profiles_since_a_time_are_pushed_and_pulled(
@@ -151,3 +160,85 @@ def test_a_profile_of_a_wrong_clock_is_pulled_like_any_other(
     measured(engine, document_of("a", 1))  # between them: a cursor by time would pass over it
     push(Reader(engine), place, Selection())
     assert pull(place, head).uids == ["a-1"]
+
+
+def bundle_of(text: str, uid: str) -> bytes:
+    """Return a bundle with a document that this program would not write."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle_bytes(document_of("a", id=uid), None, None))) as intact:
+        manifest = json.loads(intact.read("manifest.json"))
+    content = text.encode()
+    facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"] = {"profile.json": facts}
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(manifest))
+        archive.writestr("profile.json", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_profile_is_refused_by_its_uid_and_the_others_are_pushed(
+    store: Callable[[str], Engine], place: DirectoryPlace, odd: str
+) -> None:
+    engine = store("a")
+    measured(engine, document_of("a"), document_of("a", 1), document_of("a", 2))
+    Writer(engine).save_profile(Profile("a-1", "a-1", START_NS + 1, "transformer", odd_text("a", 1, odd)))
+    done = push(Reader(engine), place, Selection())
+    assert {"a-0", "a-2"} <= set(done.uids)
+    assert [each.name for each in done.refused] == [uid for uid in ("a-1",) if uid not in done.uids]
+    assert all(each.reason for each in done.refused)
+    assert pull(place, store("head")).uids[0] == "a-0"
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_bundle_is_refused_and_the_others_are_pulled_and_compared(
+    store: Callable[[str], Engine], place: DirectoryPlace, odd: str
+) -> None:
+    place.add([document_of("a"), document_of("a", 2)], anonymized=False)
+    (place._folder / "a-1.zip").write_bytes(bundle_of(odd_text("a", 1, odd), "a-1"))
+    head = store("head")
+    done = pull(place, head)
+    assert {"a-0", "a-2"} <= set(done.uids)
+    assert [each.name.removesuffix(".zip") for each in done.refused] == [u for u in ("a-1",) if u not in done.uids]
+    assert [run for run in ("a-0", "a-1", "a-2") if Reader(head).run(run)] == sorted(done.uids)
+    reported: list[Refused] = []
+    points = list(points_of_bundles(place.bundles(0, {}), reported.append))
+    assert {point.profile_id for point in points} >= {"a-0", "a-2"}
+    with points_in_memory(points) as engine:
+        assert fleet_view(engine, PointFilter(), "memory").points == len(points)
+
+
+def test_a_profile_whose_content_differs_there_is_a_conflict(
+    store: Callable[[str], Engine], place: DirectoryPlace
+) -> None:
+    engine = store("a")
+    measured(engine, document_of("a"), document_of("a", 1))
+    place.add([document_of("a", notes=["other"])], anonymized=False)
+    before = (place._folder / "a-0.zip").read_bytes()
+    done = push(Reader(engine), place, Selection())
+    assert (done.uids, done.present, done.refused) == (["a-1"], 0, [Refused("a-0", OTHER_CONTENT)])
+    assert (place._folder / "a-0.zip").read_bytes() == before
+
+
+def test_the_documents_of_one_transaction_are_bounded(store: Callable[[str], Engine], place: DirectoryPlace) -> None:
+    engine, parts = store("a"), list[tuple[int, int]]()
+    measured(engine, *(document_of("a", number, notes=["x" * (3 << 20)]) for number in range(4)))
+    push(Reader(engine), place, Selection(), lambda *numbers: parts.append(numbers))
+    assert parts == [(2, 2), (4, 0)]
+
+
+def test_only_the_named_profiles_are_pushed(store: Callable[[str], Engine], place: DirectoryPlace) -> None:
+    engine = store("a")
+    measured(engine, document_of("a"), document_of("a", 1))
+    assert push(Reader(engine), place, Selection(uids=frozenset({"a-1", "absent"}))).uids == ["a-1"]
+
+
+def test_a_refused_profile_of_an_anonymized_push_has_its_own_name(
+    store: Callable[[str], Engine], place: DirectoryPlace
+) -> None:
+    engine = store("a")
+    measured(engine, document_of("a"))
+    [uid] = push(Reader(engine), place, Selection(anonymized=True)).uids
+    (place._folder / f"{uid}.zip").unlink()
+    (place._folder / f"{uid}.zip").mkdir()
+    assert [each.name for each in push(Reader(engine), place, Selection(anonymized=True)).refused] == ["a-0"]
