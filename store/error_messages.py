@@ -24,7 +24,7 @@ _DATABASE_LOCKED = "another program has locked it"
 _SERVER = {
     "42501": (
         "this user has no permission for that",
-        "Let the user own the database, or grant it CREATE on the schema",
+        "Let the user own the database, or grant it this right; the owner of a fleet runs `inferometer fleet init`",
     ),
     "53100": ("the server's disk is full", "Free some space there; the stored data is safe"),
 }
@@ -35,9 +35,13 @@ _TRANSIENT_STATES = ("08", "40", "53", "55P03", "57P")
 """Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting, and of a
 deadlock.
 """
-_UNSTORABLE_STATES = "22"
-"""The prefix of the SQLSTATE of a value that a column cannot hold."""
-_ROW_SECURITY = "row-level security"
+_UNSTORABLE_STATES = ("22", "23502", "23514", "54")
+"""Prefixes of the SQLSTATE of a value that a column or an index cannot hold."""
+_DENIED = "42501"
+_ROW_SECURITY = "ExecWithCheckOptions"
+"""The function of the server that reports a violation of row-level security (execMain.c); unlike the message, its name
+is not translated to the language of the server. A missing right has the same SQLSTATE.
+"""
 _TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -68,7 +72,7 @@ def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
         not state and type(error).__name__ == "OperationalError"
     )  # no server answered, so there is no SQLSTATE
     kind = TransientStoreError if state.startswith(_TRANSIENT_STATES) or unreachable else StoreError
-    if _ROW_SECURITY in words:
+    if state == _DENIED and getattr(error.diag, "source_function", None) == _ROW_SECURITY:  # type: ignore[union-attr]
         return ForeignHostError(database)
     if state.startswith(_UNSTORABLE_STATES):
         return UnstorableError(database, words.rstrip(".?! "), "Report this; nothing of it was stored")

@@ -4,10 +4,14 @@ import os
 import sqlite3
 import stat
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 
-from store.errors import MissingDatabaseError, StoreError
+from store.error_messages import translate_errors
+from store.errors import ForeignHostError, MissingDatabaseError, StoreError, TransientStoreError, UnstorableError
 from store.reader import Reader
 from store.records import Host
 from store.url import display, parse
@@ -249,3 +253,29 @@ def test_a_read_only_file_system_is_reported(opened, tmp_path):
         assert said.startswith(f"{place}/inferometer.db: its file system is read-only. Mount ")
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "function", "kind"),
+    [
+        ("42501", "ExecWithCheckOptions", ForeignHostError),
+        ("42501", "aclcheck_error", StoreError),
+        ("22003", "int84", UnstorableError),
+        ("54000", "index_form_tuple", UnstorableError),
+        ("23505", "_bt_check_unique", StoreError),
+        ("53300", "InitProcess", TransientStoreError),
+        ("57P01", "ProcessInterrupts", TransientStoreError),
+        ("57P03", "ProcessStartupPacket", TransientStoreError),
+        ("40P01", "DeadLockReport", TransientStoreError),
+    ],
+)
+def test_an_error_of_a_server_is_classified_in_every_language(state, function, kind):
+    error = Exception("Die neue Zeile wird nicht angenommen")
+    error.sqlstate = state
+    error.diag = SimpleNamespace(message_primary=str(error), source_function=function)
+    with (
+        pytest.raises(StoreError) as raised,
+        translate_errors(create_engine("postgresql+psycopg://u@h/d")),
+    ):
+        raise DBAPIError("INSERT", (), error)
+    assert type(raised.value) is kind
