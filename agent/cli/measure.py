@@ -107,6 +107,7 @@ def _run_measurement(
     from agent.energy.measurement import measure as measured_between
     from agent.runtime.clock import Timebase
     from agent.runtime.logs import configure
+    from agent.runtime.measuring import announced
     from agent.sampling.calibration import UNCHANGED
     from agent.sampling.downsampling import Downsampler
     from agent.sampling.pipeline import assembled
@@ -115,14 +116,17 @@ def _run_measurement(
 
     configure("warning")
     timebase = Timebase.now()
-    with assembled(
-        config,
-        timebase,
-        lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
-        lambda probes: Downsampler(probe.layout for probe in probes),
-        select=lambda discovery: power_probes(discovery, config),
-        realtime=config.realtime,
-    ) as pipeline:
+    with (
+        announced(config.roots.sysfs),
+        assembled(
+            config,
+            timebase,
+            lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
+            lambda probes: Downsampler(probe.layout for probe in probes),
+            select=lambda discovery: power_probes(discovery, config),
+            realtime=config.realtime,
+        ) as pipeline,
+    ):
         for channel in pipeline.unchanged:
             print_err(f"warning: {channel.path}: {UNCHANGED}")
         if tolerance and not command:

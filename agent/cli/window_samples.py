@@ -50,6 +50,7 @@ def sample_windows(
     from agent.host.activity import ActivityMonitor
     from agent.runtime.clock import Timebase
     from agent.runtime.logs import configure
+    from agent.runtime.measuring import announced
     from agent.sampling.calibration import UNCHANGED
     from agent.sampling.periods import PeriodSamples
     from agent.sampling.pipeline import assembled
@@ -58,14 +59,17 @@ def sample_windows(
     from store.records import Layout
 
     configure("warning")
-    with assembled(
-        config,
-        Timebase.now(),
-        lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
-        lambda probes: PeriodSamples([probe.layout for probe in probes]),
-        select=lambda discovery: power_probes(discovery, config),
-        realtime=config.realtime,
-    ) as pipeline:
+    with (
+        announced(config.roots.sysfs),
+        assembled(
+            config,
+            Timebase.now(),
+            lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
+            lambda probes: PeriodSamples([probe.layout for probe in probes]),
+            select=lambda discovery: power_probes(discovery, config),
+            realtime=config.realtime,
+        ) as pipeline,
+    ):
         check(pipeline.discovery.channels)
         for channel in pipeline.unchanged:
             print_err(f"warning: {channel.path}: {UNCHANGED}")

@@ -1,7 +1,8 @@
 """Pushes new profiles to the fleet while the service runs: a process does it, so that it never delays sampling.
 
-The process starts only if the store has a profile that the last successful push did not see. While the fleet cannot be
-reached the attempts become rarer; the profiles stay in the store, so that none is lost.
+The process starts only if the store has a profile that no earlier push has settled, and never while this host is
+measured; a measurement that starts meanwhile ends it. While the fleet cannot be reached the attempts become rarer; the
+profiles stay in the store, so that none is lost.
 """
 
 from __future__ import annotations
@@ -12,23 +13,29 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from agent.daemon.fleet_refusals import REFUSED_SECONDS, Refusals
 from agent.runtime.logs import get_logger
 from store.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from agent.config import FleetConfig
+    from agent.fleet.place import Place
 
 FIRST_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 60.0
 _LONGEST_SECONDS: Final = 3600.0
 _MOST_DOUBLINGS: Final = 10
-_NICENESS: Final = 10
+_MEASURED_SECONDS: Final = 0.5
+"""The time between two checks for a measurement while a process pushes."""
+_NICENESS: Final = 19
 _STOP_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 20.0
 """The time for which the process itself tries again; after it the thread waits longer."""
@@ -36,28 +43,45 @@ _RETRY_SECONDS: Final = 20.0
 logger = get_logger("fleet")
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """The result of one process: the number of new profiles, the reasons of the refused ones, and its failure."""
+
+    pushed: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
+
+
 class FleetPush:
     """Pushes the profiles of `database` to the place of the configuration as soon as there is a new one.
 
-    `ids` returns the ids of the stored profiles, None while no process may start. They are compared after
-    `first_seconds` and then every `seconds`. The wait doubles with each failure, up to an hour. Every wait is shortened
-    by a random part of its half, so that hosts do not return at once after an outage.
+    `uids` returns the ids of the profiles that this store measured, `is_measured` whether the host is measured now.
+    They are asked after `first_seconds` and then every `seconds`. The wait doubles with each failure, up to an hour.
+    Every wait is shortened by a random part of its half, so that hosts do not return at once after an outage. A refused
+    profile is tried again after `refused_seconds`, then ever less often.
+    `cpu_share` of one processor is all that a process uses on average; 0 sets no limit.
     """
 
     def __init__(
         self,
         config: FleetConfig,
         database: str,
-        ids: Callable[[], frozenset[str] | None],
+        uids: Callable[[], frozenset[str]],
+        is_measured: Callable[[], bool],
+        cpu_share: float,
         first_seconds: float = FIRST_SECONDS,
         seconds: float = CHECK_SECONDS,
+        refused_seconds: float = REFUSED_SECONDS,
     ) -> None:
         self._config = config
         self._database = database
-        self._ids = ids
+        self._uids = uids
+        self._is_measured = is_measured
+        self._cpu_share = cpu_share
         self._first_seconds = first_seconds
         self._seconds = seconds
-        self._pushed: frozenset[str] | None = None
+        self._settled: frozenset[str] = frozenset()
+        self._refusals = Refusals(refused_seconds)
         self._reason = ""
         self._failures = 0
         self._starting = threading.Lock()
@@ -83,64 +107,109 @@ class FleetPush:
         while not self._stopping.wait(random.uniform(longest / 2, longest)):  # noqa: S311  no secret depends on it
             try:
                 self._push_new()
+            except StoreError:  # the sampler reports it
+                continue
             except Exception:  # the top of a thread: sampling continues without it
                 logger.exception("fleet fault")
                 self._failures += 1
             longest = min(self._seconds * 2.0 ** min(self._failures, _MOST_DOUBLINGS), _LONGEST_SECONDS)
 
     def _push_new(self) -> None:
-        """Push if the store has profiles that the last success did not see."""
-        try:
-            ids = self._ids()
-        except StoreError:  # the sampler reports it
+        """Push the profiles that no earlier push has settled, and the refused ones whose time has come."""
+        if self._is_measured():
             return
-        if ids is None or (self._pushed is not None and ids <= self._pushed):
+        uids = self._uids()
+        self._settled &= uids
+        new = self._refusals.due(uids - self._settled, time.monotonic())
+        result = self._run_process(new) if new else None
+        if result is None or self._stopping.is_set():
             return
-        if not ids:
-            self._pushed = ids
-            return
-        reason = self._run_process()
-        if self._stopping.is_set():
-            return
+        self._log_failure(result.failure)
+        if result.pushed:
+            logger.info("profiles pushed", number=result.pushed, to=self._config.to)
+        if not result.failure:
+            for uid, reason in self._refusals.note(new, result.refused, time.monotonic()):
+                logger.error("a profile is refused by the fleet", profile=uid, reason=reason)
+            self._settled |= new - result.refused.keys()
+
+    def _log_failure(self, reason: str) -> None:
         if reason and reason != self._reason:
             logger.warning("profiles are not pushed: trying again", to=self._config.to, reason=reason)
         elif self._reason and not reason:
             logger.info("profiles are pushed again", to=self._config.to)
         self._reason = reason
         self._failures = self._failures + 1 if reason else 0
-        if not reason:
-            self._pushed = ids
 
-    def _run_process(self) -> str:
-        """Push once, in a process; return the reason of a failure, else nothing."""
-        words = (self._config.to, self._config.password_file, "anonymize" if self._config.anonymize else "")
+    def _run_process(self, uids: Collection[str]) -> _Result | None:
+        """Push profiles in a process; return None if a measurement or a stop ended it."""
+        words = (
+            self._config.to,
+            self._config.password_file,
+            "anonymize" if self._config.anonymize else "",
+            f"{self._cpu_share:g}",
+        )
         with self._starting:
             if self._stopping.is_set():
-                return ""
+                return None
             # the database is passed in the environment: its URL may hold a password, and command lines are public
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "agent.daemon.fleet", *words],
                 env={**os.environ, "INFEROMETER_DATABASE": self._database},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        output, _ = process.communicate()
-        with self._starting:
-            self._process = None
+        try:
+            output = self._output(process, json.dumps(sorted(uids)))
+        finally:
+            with self._starting:
+                self._process = None
+        if output is None:
+            return None
         results = [json.loads(line) for line in output.splitlines() if line.startswith("{")]  # others are warnings
         if process.returncode or not results:
-            return output.strip() or f"the process ended with {process.returncode}"
-        for line in results[-1]["refused"]:
-            logger.error("a profile is refused by the fleet", reason=line)
-        if results[-1]["pushed"]:
-            logger.info("profiles pushed", number=results[-1]["pushed"], to=self._config.to)
-        return str(results[-1]["failure"])
+            return _Result(failure=output.strip() or f"the process ended with {process.returncode}")
+        return _Result(**results[-1])
+
+    def _output(self, process: subprocess.Popen[str], given: str) -> str | None:
+        """Return all that a process printed; None if a measurement began, which ends the process."""
+        text: str | None = given
+        measured = False
+        try:
+            while True:
+                try:
+                    output, _ = process.communicate(text, _MEASURED_SECONDS)
+                except subprocess.TimeoutExpired:
+                    text = None  # it has been given already
+                    if not measured and self._is_measured():
+                        measured = True
+                        process.terminate()
+                else:
+                    return None if measured else output
+        finally:
+            if process.poll() is None:  # the store failed meanwhile
+                process.kill()
+                process.wait()
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Push the profiles of the store in $INFEROMETER_DATABASE to the place in `arguments`; print the result as JSON."""
+class _Pace:
+    """Pauses between two transactions, so that this process uses no more than a share of one processor on average."""
+
+    def __init__(self, share: float, place: Place) -> None:
+        self._share = share
+        self._place = place
+        self._began = time.monotonic()
+
+    def __call__(self, _pushed: int, left: int) -> None:
+        wait = time.process_time() / self._share - (time.monotonic() - self._began) if self._share else 0.0
+        if left and wait > 0:
+            self._place.close()  # other hosts may need the connection
+            time.sleep(wait)
+
+
+def main(arguments: Sequence[str], uids: Collection[str]) -> int:
+    """Push profiles of the store in $INFEROMETER_DATABASE as `arguments` state; print the result as JSON."""
     from agent.fleet.errors import FleetError  # noqa: PLC0415  the daemon's own process does not use it
     from agent.fleet.opening import opened_place  # noqa: PLC0415  same
     from agent.fleet.push import Pushed, Selection, push  # noqa: PLC0415  same
@@ -149,24 +218,35 @@ def main(arguments: Sequence[str]) -> int:
     from store.database import open_database  # noqa: PLC0415  same
     from store.reader import Reader  # noqa: PLC0415  same
 
-    with suppress(PermissionError):  # not essential
-        os.nice(_NICENESS)
-    to, password_file, anonymize = arguments
+    to, password_file, anonymize, share = arguments
     done, failure = Pushed(), ""
     try:
         target = target_of(to, Path(password_file) if password_file else None)
         engine = open_database(os.environ["INFEROMETER_DATABASE"], create=False)
         try:
             with opened_place(target, Retry(lambda _: None, _RETRY_SECONDS)) as place:
-                done = push(Reader(engine), place, Selection(anonymized=bool(anonymize)))
+                selection = Selection(anonymized=bool(anonymize), uids=frozenset(uids))
+                done = push(Reader(engine), place, selection, _Pace(float(share), place))
         finally:
             engine.dispose()
     except (FleetError, StoreError) as error:
         failure = str(error)
-    refused = [f"{each.name}: {each.reason}" for each in done.refused]
+    refused = {each.name: each.reason for each in done.refused}
     sys.stdout.write(f"\n{json.dumps({'pushed': len(done.uids), 'refused': refused, 'failure': failure})}\n")
     return 0
 
 
+def _main() -> int:
+    """Run as a process of low priority, which cleans up when it is terminated."""
+    from agent.runtime.signals import install_signal_handlers, interruptible  # noqa: PLC0415  same
+
+    with suppress(OSError):  # not essential
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    install_signal_handlers()
+    with suppress(KeyboardInterrupt), interruptible():
+        return main(sys.argv[1:], json.load(sys.stdin))
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_main())

@@ -25,6 +25,7 @@ from agent.host.inventory import describe_host
 from agent.runtime import logs as log
 from agent.runtime.clock import Timebase
 from agent.runtime.closing import CLOSE_SECONDS
+from agent.runtime.measuring import is_announced
 from agent.runtime.realtime import gc_frozen
 from agent.sampling.pipeline import assembled
 from agent.sampling.sampler import STOP_SECONDS
@@ -135,7 +136,13 @@ def running(
         stack.callback(maintenance.stop)
         maintenance.start()
         if config.fleet.to:
-            fleet = FleetPush(config.fleet, config.database, lambda: _profile_ids(engine, host.id, timebase.now_ns()))
+            fleet = FleetPush(
+                config.fleet,
+                config.database,
+                lambda: _own_profiles(engine, host.id),
+                lambda: _is_measured(config.roots.sysfs, engine, host.id, timebase.now_ns()),
+                config.cpu_budget,
+            )
             stack.callback(fleet.stop)
             fleet.start()
         service = Supervisor(
@@ -227,11 +234,16 @@ def unix_address(config: Config) -> UnixAddress | None:
     return UnixAddress(config.socket, config.socket_group) if config.socket else None
 
 
-def _profile_ids(engine: Engine, host_id: str, now_ns: int) -> frozenset[str] | None:
-    """Return the ids of the stored profiles, None while this host is measured, which a push would disturb."""
-    if Reader(engine).is_measuring(host_id, now_ns - _LONGEST_RUN_NS):
-        return None
-    return frozenset(key.id for key in Reader(engine).profile_keys())
+def _own_profiles(engine: Engine, host_id: str) -> frozenset[str]:
+    """Return the ids of the profiles that this host pushes: no imported ones, and of a server's database its own."""
+    on_file = engine.dialect.name == "sqlite"
+    keys = Reader(engine).profile_keys()
+    return frozenset(key.id for key in keys if not key.imported and (on_file or key.host_id == host_id))
+
+
+def _is_measured(sysfs: str, engine: Engine, host_id: str, now_ns: int) -> bool:
+    """Return whether this host is measured: a process announces it, or the store has a run of it that goes on."""
+    return is_announced(sysfs) or Reader(engine).is_measuring(host_id, now_ns - _LONGEST_RUN_NS)
 
 
 def _store_file(engine: Engine) -> StoreFile | None:

@@ -31,6 +31,7 @@ from agent.profiling.stored_wall import with_stored_wall
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.runtime.console import print_err
+from agent.runtime.measuring import announced
 from agent.sampling.pipeline import assembled
 from agent.sampling.session import recording
 from agent.workloads.errors import WorkloadError
@@ -95,6 +96,7 @@ def run(
     StoreError if the database cannot be used.
     """
     with ExitStack() as stack:
+        stack.enter_context(announced(config.roots.sysfs))
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         in_use = config if policy.stored else replace(config, database=str(engine.url.database))
