@@ -31,9 +31,9 @@ _SERVER = {
 """Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
 
 
-_TRANSIENT_STATES = ("08", "40", "53", "55P03", "57P")
-"""Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting, and of a
-deadlock.
+_TRANSIENT_STATES = ("08", "23505", "40", "53", "55P03", "57P")
+"""Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting, of a deadlock,
+and of a number that another transaction took at the same moment.
 """
 _UNSTORABLE_STATES = ("22", "23502", "23514", "54")
 """Prefixes of the SQLSTATE of a value that a column or an index cannot hold."""

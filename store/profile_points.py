@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -34,6 +33,8 @@ _NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "thre
 _IN_COST_GROUP = ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
 _MILLION = 1e6
 TOKEN, INFERENCE = "output token", "inference"
+_LARGEST = 1e100
+"""A figure beyond is none: sums of its square over many profiles would overflow."""
 
 
 def replace_points(connection: Connection, profile_id: str, created_ns: int, text: str) -> None:
@@ -141,7 +142,7 @@ def _columns(figures: Mapping[str, _Json | None]) -> _Json:
     found: _Json = {
         f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()
     }
-    return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
+    return {name: value if value is not None and abs(value) < _LARGEST else None for name, value in found.items()}
 
 
 def _whole(number: int) -> int:

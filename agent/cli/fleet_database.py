@@ -95,7 +95,8 @@ def sql(
 def own_id(as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
     """Print the id of this host in a fleet.
 
-    The database maps the login of the host to it. The id is a keyed hash of the machine id. Profiles have it, too.
+    The database maps the login of the host to it. The id is a keyed hash of the machine id. It is no secret: profiles
+    have it, too.
 
     Example: inferometer fleet id
     """

@@ -167,8 +167,8 @@ def test_tokens_without_an_energy_of_their_own_have_none():
     assert (row.unit, row.joules_per_unit, row.joules_per_unit_upper) == ("output token", None, None)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_not_finite_is_unknown(number):
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e200, 10**400])
+def test_a_number_that_no_sum_can_hold_is_unknown(number):
     document = example()
     document["points"][0]["energy"]["joules_per_output_token"]["mean"] = number
     document["points"][0]["power"]["mean_watts"]["upper"] = number

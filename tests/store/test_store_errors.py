@@ -262,7 +262,7 @@ def test_a_read_only_file_system_is_reported(opened, tmp_path):
         ("42501", "aclcheck_error", StoreError),
         ("22003", "int84", UnstorableError),
         ("54000", "index_form_tuple", UnstorableError),
-        ("23505", "_bt_check_unique", StoreError),
+        ("23505", "_bt_check_unique", TransientStoreError),
         ("53300", "InitProcess", TransientStoreError),
         ("57P01", "ProcessInterrupts", TransientStoreError),
         ("57P03", "ProcessStartupPacket", TransientStoreError),

@@ -2,7 +2,13 @@
 -- upgraded them; it can be run again. A login of inferometer_pushers reads and adds the rows of its own host and no
 -- others, and changes nothing but the description of that host. A table that is not named here is closed to it.
 
-CREATE TABLE IF NOT EXISTS fleet_logins (login name PRIMARY KEY, host_id text NOT NULL CHECK (host_id <> ''));
+CREATE TABLE IF NOT EXISTS fleet_logins (login name PRIMARY KEY, host_id text NOT NULL);
+-- A host has one login. Its id is shorter than the ids of the tables, which cut it; one that begins with `anonymous`
+-- would be that of an anonymized profile.
+ALTER TABLE fleet_logins DROP CONSTRAINT IF EXISTS fleet_logins_host_id_check;
+ALTER TABLE fleet_logins ADD CONSTRAINT fleet_logins_host_id_check CHECK (
+  length(host_id) BETWEEN 1 AND 56 AND (host_id = 'anonymous' OR host_id NOT LIKE 'anonymous%'));
+CREATE UNIQUE INDEX IF NOT EXISTS fleet_logins_host ON fleet_logins (host_id) WHERE host_id <> 'anonymous';
 
 -- The host of this login as the tables have it; null without one, which no row equals.
 CREATE OR REPLACE FUNCTION fleet_host() RETURNS text LANGUAGE sql STABLE
@@ -18,6 +24,7 @@ DECLARE
     OR ((SELECT fleet_host()) = 'import-anonymous' AND %1$s LIKE 'import-anonymous-%%'))$$;
   item record;
   added_columns text;
+  bounded text;
 BEGIN
   FOR item IN SELECT c.relname, c.relkind FROM pg_class c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND pg_has_role(c.relowner, 'USAGE')
@@ -35,6 +42,7 @@ BEGIN
       EXECUTE format('DROP POLICY IF EXISTS seen ON %I', item.relname);
       EXECUTE format('DROP POLICY IF EXISTS added ON %I', item.relname);
       EXECUTE format('DROP POLICY IF EXISTS described ON %I', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS bounded ON %I', item.relname);
     END IF;
   END LOOP;
 
@@ -67,12 +75,22 @@ BEGIN
     USING (EXISTS (SELECT FROM runs WHERE runs.id = profile_id));
   CREATE POLICY added ON profile_points FOR INSERT TO inferometer_pushers WITH CHECK (
     EXISTS (SELECT FROM runs WHERE runs.id = profile_id AND runs.host_id = left('import-' || profile_points.host_id, 64)));
+  -- A figure that is no number, or whose square overflows, would spoil the sums over the machines of all hosts.
+  SELECT string_agg(format(CASE WHEN atttypid = 'float8'::regtype THEN 'coalesce(abs(%I) < 1e100, true)'
+      ELSE 'coalesce(octet_length(%I) <= 65536, true)' END, attname), ' AND ') INTO bounded FROM pg_attribute
+    WHERE attrelid = 'profile_points'::regclass AND attnum > 0 AND NOT attisdropped
+      AND atttypid IN ('float8'::regtype, 'text'::regtype);
+  EXECUTE 'CREATE POLICY bounded ON profile_points AS RESTRICTIVE FOR INSERT TO inferometer_pushers WITH CHECK (' || bounded || ')';
 
-  -- The numbers of these rows come from a sequence: a login that chose them could take those of others.
+  -- A login chooses no number of these rows, since it could take those of others, and sees none that counts the rows of
+  -- others: a number is the microsecond of its row with eleven random bits, so that numbers grow as those of a sequence.
+  REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, inferometer_pushers, inferometer_readers;
   FOR item IN SELECT unnest(ARRAY['recordings', 'profile_points']) AS relname LOOP
     SELECT string_agg(quote_ident(attname), ', ') INTO added_columns FROM pg_attribute
       WHERE attrelid = item.relname::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id';
     EXECUTE format('GRANT SELECT, INSERT (%s) ON %I TO inferometer_pushers', added_columns, item.relname);
+    EXECUTE format('ALTER TABLE %I ALTER COLUMN id SET DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 2048'
+      ' + floor(random() * 2048)::bigint', item.relname);
   END LOOP;
 END
 $do$;
@@ -80,4 +98,3 @@ $do$;
 GRANT SELECT ON inferometer_version, fleet_logins TO inferometer_pushers;
 GRANT SELECT, INSERT ON hosts, runs, profiles TO inferometer_pushers;
 GRANT UPDATE ON hosts TO inferometer_pushers;
-GRANT USAGE ON SEQUENCE recordings_id_seq, profile_points_id_seq TO inferometer_pushers;

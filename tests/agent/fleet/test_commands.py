@@ -44,3 +44,22 @@ def test_the_commands_initialize_push_list_and_pull(database: FleetDatabase, tmp
     assert json.loads(call(reader, "profiles", "export", "a-0").stdout) == document_of("a")
     shown = call(tmp_path, "profiles", "export", "a-0", "--database", url(OWNER))  # by the beginning of the stored id
     assert json.loads(shown.stdout) == document_of("a")
+
+
+def test_a_reader_compares_the_machines_of_a_database_and_a_host_sees_its_own(
+    database: FleetDatabase, tmp_path: Path
+) -> None:
+    for host in ("a", "b"):
+        database.place(f"host_{host}").add([document_of(host)], anonymized=False)
+    database.server.psql(database.name, "CREATE ROLE alice LOGIN IN ROLE inferometer_readers")
+    for login, hosts in (("alice", 2), ("host_a", 1)):
+        url = database.server.url(database.name, login)
+        done = call(tmp_path, "compare", "--fleet", url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{hosts} hosts, " if hosts > 1 else "1 host, ")
+        found = json.loads(call(tmp_path, "compare", "--fleet", url, "--json").stdout)
+        assert found["hosts"] == hosts
+        shown = json.loads(call(tmp_path, "fleet", "status", "--from", url, "--json").stdout)["hosts"]
+        assert [host["name"] for host in shown if host["profiles"]] == ["a", "b"][:hosts]
+        report = call(tmp_path, "report", "--fleet", url, "-o", tmp_path / "fleet.html")
+        assert report.returncode == 0, report.stderr

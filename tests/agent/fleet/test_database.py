@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.daemon.startup import _own_profiles
 from agent.fleet.database import OTHER_CONTENT, OTHER_HOST, DatabasePlace
 from agent.fleet.place import Added, Key, Refused
 from agent.fleet.pull import pull
@@ -18,6 +19,7 @@ from agent.fleet.target import target_of
 from fleet_databases import OWNER, initialized
 from fleet_documents import ODD, START_NS, document_of, measured, odd_text
 from postgresql_server import started_server
+from store.database import open_database
 from store.errors import StoreError
 from store.reader import Reader
 from store.records import Profile
@@ -286,3 +288,13 @@ def test_a_refused_host_is_recognized_in_the_language_of_the_server(monkeypatch:
         database.sql(OWNER, "REVOKE INSERT ON hosts FROM inferometer_pushers")
         with pytest.raises(StoreError, match="this user has no permission for that"):
             add(database.place("host_a"), document_of("a", 1))
+
+
+def test_the_service_pushes_the_profiles_of_its_host_from_a_store_of_several(database: FleetDatabase) -> None:
+    with database.server.database("shared") as url:
+        engine = open_database(url)
+        try:
+            measured(engine, document_of("a"), document_of("b"))
+            assert _own_profiles(engine, "id-of-a") == {"a-0"}
+        finally:
+            engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from agent.fleet.place import Key, Refused
-from agent.fleet.security import initialize
+from agent.fleet.security import initialize, script
 from fleet_databases import OWNER
 from fleet_documents import document_of
 from store.fleet import fleet_id
@@ -70,6 +70,7 @@ RECORDING = (
 RUN = "INSERT INTO runs VALUES ('{id}', '{host}', {recording}, 'w', 's', 'complete', 1, 1, 0)"
 PROFILE = "INSERT INTO profiles VALUES ('{id}', '{run}', 1, 'w', '{document}', {tag}, 0)"
 OWN = "(SELECT id FROM recordings)"
+OTHER = "SELECT id FROM recordings WHERE host_id = 'import-id-of-b'"
 DOCUMENT_A = '{"id": "new", "host": {"id": "id-of-a"}}'
 
 
@@ -103,6 +104,9 @@ def test_a_host_adds_nothing_as_another_host(fleet: FleetDatabase, statement: st
         ('{"id": "new", "host": {"id": "id-of-b"}}', "NULL"),
         ('{"id": "b-0", "host": {"id": "id-of-a"}}', "NULL"),
         ('{"id": "new", "host": {"id": "id-of-a", "id": "id-of-b"}}', "NULL"),
+        ('{"id": "new", "host": {"id": "id-of-a"}, "host": {"id": "id-of-b"}}', "NULL"),
+        (r'{"id": "new", "host": {"id": "id-of-a", "i\u0064": "id-of-b"}}', "NULL"),
+        ('{"id": "new", "host": {"id": "id-of-A"}}', "NULL"),
         ('{"id": "new"}', "NULL"),
         (DOCUMENT_A, "'latest'"),
     ],
@@ -153,7 +157,7 @@ def answer(fleet: FleetDatabase, statement: str) -> str:
         (RUN.format(id="{}", host="import-id-of-a", recording=OWN), ID_B, ID_B.replace("b-0", "b-9")),
         (RUN.format(id="{}", host="import-id-of-b", recording=OWN), ID_B, ID_B.replace("b-0", "b-9")),
         (RUN.format(id=f"n{KEY_A}", host="{}", recording=OWN), "import-id-of-b", "import-id-of-c"),
-        (RUN.format(id=f"n{KEY_A}", host="import-id-of-a", recording="{}"), "2", "987654"),
+        (RUN.format(id=f"n{KEY_A}", host="import-id-of-a", recording="{}"), OTHER, "987654"),
         (f"INSERT INTO profiles VALUES ('n{KEY_A}', '{{}}', 1, 'w', '[]', NULL, 0)", ID_B, "nothing"),
         ("INSERT INTO profile_points (profile_id, host_id) VALUES ('{}', 'id-of-a')", ID_B, "nothing"),
         ("SELECT id FROM hosts WHERE id = '{}' FOR KEY SHARE", "import-id-of-b", "import-id-of-c"),
@@ -162,7 +166,8 @@ def answer(fleet: FleetDatabase, statement: str) -> str:
 def test_a_host_cannot_find_out_whether_another_host_or_its_profile_exists(
     fleet: FleetDatabase, statement: str, existing: str, other: str
 ) -> None:
-    assert [row[0] for row in fleet.sql(OWNER, "SELECT id FROM recordings ORDER BY id")] == [1, 2]
+    if existing == OTHER:
+        [(existing,)] = fleet.sql(OWNER, OTHER)
     assert answer(fleet, statement.format(existing)) == answer(fleet, statement.format(other))
 
 
@@ -172,6 +177,131 @@ def test_a_known_uid_of_another_host_is_pushed_as_if_it_were_free(fleet: FleetDa
     assert place.stored(keys) == {}
     assert place.add([document_of("a", id="b-0")], anonymized=False).uids == ["b-0"]
     assert fleet.place("host_b").add([document_of("b", 1)], anonymized=False).uids == ["b-1"]
+
+
+def test_numbers_of_rows_count_nothing_of_others(fleet: FleetDatabase) -> None:
+    for number in range(1, 4):
+        fleet.place("host_b").add([document_of("b", number)], anonymized=False)
+    assert {row for (row,) in fleet.sql("host_a", "SELECT last_value FROM pg_sequences")} == {None}
+    sequences = [name for (name,) in fleet.sql(OWNER, "SELECT sequencename FROM pg_sequences")]
+    assert "profile_points_id_seq" in sequences
+    for name in sequences:
+        for statement in (f"SELECT nextval('{name}')", f"SELECT last_value FROM {name}"):
+            with pytest.raises(DBAPIError, match="permission denied"):
+                fleet.sql("host_a", statement)
+    for table in ("recordings", "profile_points"):
+        numbers = [number for (number,) in fleet.sql(OWNER, f"SELECT id FROM {table} ORDER BY id")]
+        assert len(numbers) > 1
+        assert min(numbers) > 10**18  # a time, and no count
+
+
+def test_a_database_of_an_earlier_version_gets_the_same_numbers(fleet: FleetDatabase) -> None:
+    for table in ("recordings", "profile_points"):
+        fleet.sql(OWNER, f"ALTER TABLE {table} ALTER COLUMN id SET DEFAULT nextval('{table}_id_seq')")
+        fleet.sql(OWNER, f"GRANT USAGE ON SEQUENCE {table}_id_seq TO inferometer_pushers")
+    before = contents(fleet)
+    initialize(fleet.target(OWNER))
+    assert contents(fleet) == before
+    assert fleet.place("host_a").add([document_of("a", 1)], anonymized=False).uids == ["a-1"]
+    with pytest.raises(DBAPIError, match="permission denied"):
+        fleet.sql("host_a", "SELECT nextval('profile_points_id_seq')")
+
+
+def test_the_newest_point_has_the_largest_number(fleet: FleetDatabase) -> None:
+    place = fleet.place("host_a")
+    for number in range(1, 30):
+        place.add([document_of("a", number)], anonymized=False)
+    order = "SELECT created_ns FROM profile_points WHERE host_id = 'id-of-a' ORDER BY id"
+    times = [time for (time,) in fleet.sql(OWNER, order)]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t (i int)",
+        "CREATE TEMPORARY TABLE runs (id text)",
+        "CREATE SCHEMA host_a",
+        "CREATE FUNCTION public.fleet_host() RETURNS text LANGUAGE sql AS $$SELECT 'import-id-of-b'$$",
+        "CREATE OR REPLACE FUNCTION fleet_host() RETURNS text LANGUAGE sql AS $$SELECT 'import-id-of-b'$$",
+        "SET ROLE host_b",
+        "SET SESSION AUTHORIZATION host_b",
+        "SET ROLE inferometer_owner",
+    ],
+)
+def test_a_host_makes_nothing_by_which_it_could_be_another_one(fleet: FleetDatabase, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+        fleet.sql("host_a", statement)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("watts", "'NaN'"),
+        ("watts_upper", "'Infinity'"),
+        ("joules_per_unit", "-1e200"),
+        ("cost_per_million_units", "1e200"),
+        ("hardware", "repeat('x', 70000)"),
+    ],
+)
+def test_a_host_adds_no_figure_that_spoils_the_sums_of_others(fleet: FleetDatabase, column: str, value: str) -> None:
+    names = [name for name in metadata.tables["profile_points"].c.keys() if name != "id"]  # noqa: SIM118  columns
+    copy = f"INSERT INTO profile_points ({', '.join(names)}) SELECT {{}} FROM profile_points LIMIT 1"
+    fleet.sql("host_a", copy.format(", ".join(names)))
+    with pytest.raises(DBAPIError, match=REFUSED):
+        fleet.sql("host_a", copy.format(", ".join(value if name == column else name for name in names)))
+
+
+def test_a_search_path_changes_nothing(fleet: FleetDatabase) -> None:
+    with fleet.engine("host_a").begin() as connection:
+        connection.exec_driver_sql("SET search_path = pg_temp, pg_catalog")
+        assert connection.exec_driver_sql("SELECT count(*) FROM public.profiles").scalar() == 1
+
+
+LONG = "l" * 63
+
+
+@pytest.mark.parametrize(
+    ("login", "host", "error"),
+    [
+        ("thief", "id-of-b", "host id-of-b has the login host_b already"),
+        ("host_a", "id-of-b", "host id-of-b has the login host_b already"),
+        (f"{LONG}2", "id-of-c", "cuts a name after 63 bytes"),
+        ("alice", "id-of-c", "has the rights of inferometer_readers"),
+        ("inferometer_owner", "id-of-c", "has the rights of inferometer_owner"),
+        ("tester", "id-of-c", "has the rights of"),
+        ("inferometer_pushers", "id-of-c", "is a member of role"),
+        ("new", "", "fleet_logins_host_id_check"),
+        ("new", "h" * 57, "fleet_logins_host_id_check"),
+        ("new", "anonymous-0123456789abcdef", "fleet_logins_host_id_check"),
+    ],
+)
+def test_no_login_is_mapped_to_the_identity_of_another_one(
+    fleet: FleetDatabase, login: str, host: str, error: str
+) -> None:
+    fleet.server.psql(fleet.name, "CREATE ROLE alice LOGIN IN ROLE inferometer_readers")
+    fleet.login(LONG, "id-of-long")
+    roles, before = fleet.sql(OWNER, "SELECT rolname FROM pg_roles ORDER BY 1"), contents(fleet)
+    program = fleet.server.psql(fleet.name, script("host"), "-v", f"login={login}", "-v", f"host={host}")
+    assert program.returncode != 0
+    assert error in program.stderr
+    assert contents(fleet) == before
+    assert fleet.sql(OWNER, "SELECT rolname FROM pg_roles ORDER BY 1") == roles
+
+
+@pytest.mark.parametrize("login", ['GPU-1 "odd"; DROP TABLE runs; --', "gpu'1", "Host_A"])
+def test_an_odd_name_of_a_login_is_a_name_of_its_own(fleet: FleetDatabase, login: str) -> None:
+    fleet.login(login, "id-of-c")
+    assert (login, "id-of-c") in fleet.sql(OWNER, "SELECT login::text, host_id FROM fleet_logins")
+    assert fleet.sql(OWNER, "SELECT host_id FROM fleet_logins WHERE login = 'host_a'") == [("id-of-a",)]
+    assert fleet.sql(OWNER, "SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_a_login_is_moved_to_a_host_without_one(fleet: FleetDatabase) -> None:
+    fleet.login("host_a", "id-of-c")
+    place = fleet.place("host_a")
+    assert place.add([document_of("c")], anonymized=False).uids == ["c-0"]
+    assert [each.name for each in place.add([document_of("a", 1)], anonymized=False).refused] == ["a-1"]
 
 
 def test_statistics_of_the_tables_are_hidden(fleet: FleetDatabase) -> None:
