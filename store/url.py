@@ -43,7 +43,7 @@ def display(url: URL) -> str:
     """Return the database's name for the user: the path of a SQLite file, or the URL without any password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    secret = [name for name in url.query if "pass" in name.lower()]
+    secret = [name for name in url.query if re.search("pass|secret", name, re.IGNORECASE)]
     return url.difference_update_query(secret).render_as_string(hide_password=True)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config.errors import ConfigError
 from agent.config.old_keys import move_old_keys
-from agent.runtime.text_input import quoted
+from agent.runtime.text_input import masked, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,8 @@ def convert(setting: Setting, value: object, label: str, *, parse: bool = False)
         return setting.type.convert(setting.type.parse(value) if parse and isinstance(value, str) else value)
     except ValueError:
         wanted = (parse and setting.type.wanted_text) or setting.type.wanted
-        raise ConfigError(f"{label}{quoted(value)} is not {wanted}") from None
+        shown = quoted(masked(value) if isinstance(value, str) else value)
+        raise ConfigError(f"{label}{shown} is not {wanted}") from None
 
 
 class Reader:

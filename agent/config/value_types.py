@@ -22,7 +22,10 @@ _LONGEST_SOCKET_PATH = 107
 """unix(7): sun_path has 108 bytes, the last of them NUL."""
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 _HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
-_FLEET_URL = re.compile(r"postgres(ql)?(\+psycopg)?://(?![^/?#]*:[^/?#@]*@)[^\s\x00]*")
+_FLEET_URL = re.compile(
+    r"postgres(ql)?(\+psycopg)?://(?![^@\s]*:[^@\s]*@)(?!\S*[?&](?!passfile=)[^=&]*(?:pass|secret))[^\s\x00]*",
+    re.IGNORECASE,
+)
 """A URL of PostgreSQL without a password."""
 _URL = re.compile(r"(https?://[^\s@#?\\]+)?")
 _LONGEST_EXPORT_SECONDS = 3600

@@ -18,7 +18,9 @@ _FIRST_SECONDS, _LONGEST_SECONDS = 0.25, 15.0
 _FINAL = re.compile(
     r"authentication failed|does not exist|pg_hba\.conf|no password|certificate|not support SSL", re.IGNORECASE
 )
-"""Reasons of a refused connection that no attempt changes; libpq gives no code for them."""
+"""Reasons of a refused connection that no attempt changes. libpq gives no code for them: those of a server with
+messages in another language are tried again until the time is over.
+"""
 
 
 class Retry:

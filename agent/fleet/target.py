@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.fleet.errors import FleetError
-from agent.runtime.addresses import parse_address
+from agent.runtime.addresses import is_loopback
+from agent.runtime.text_input import masked, quoted
 from agent.workloads.errors import WorkloadError
 from agent.workloads.load.secret_file import read_secret
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 _OTHER_URL = re.compile(r"[\w+.-]+://")
+_SECRET = re.compile("pass|secret", re.IGNORECASE)
+"""The parameters of libpq that hold a secret, such as `password`, `sslpassword` and `oauth_client_secret`."""
 _VERIFIED = "verify-full"
 _ELSEWHERE = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
 """The variables by which libpq can connect to another host than the URL names."""
@@ -57,14 +60,14 @@ def target_of(text: str, password_file: Path | None = None) -> Target:
     """
     if not _URL.match(text):
         if not text or _OTHER_URL.match(text):
-            raise FleetError(f"{text[:80]!r} is not a place of profiles. {_EXAMPLE}")
+            raise FleetError(f"{quoted(masked(text))} is not a place of profiles. {_EXAMPLE}")
         if password_file is not None:
             raise FleetError(f"{text}: a directory has no password. Leave the password file out")
         return Target(folder=Path(text).expanduser())
     from store.url import parse  # noqa: PLC0415  a directory needs no SQLAlchemy
 
     url = parse(text)
-    if url.password is not None or any("pass" in name.lower() and name != "passfile" for name in url.query):
+    if url.password is not None or any(_SECRET.search(name) and name != "passfile" for name in url.query):
         remedy = "Write it into a file of mode 0600 and name that with --password-file, or use ~/.pgpass"
         raise FleetError(f"the URL of a fleet has a password, which other users can read. {remedy}")
     if password_file is not None:
@@ -124,6 +127,4 @@ def _values(url: URL, name: str) -> list[str]:
 
 
 def _local(host: str) -> bool:
-    name = host.partition(":")[0] if host.count(":") == 1 else host
-    address = parse_address(name)
-    return name == "localhost" if address is None else address.is_loopback
+    return is_loopback(host.partition(":")[0] if host.count(":") == 1 else host)

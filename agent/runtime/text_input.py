@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 import stat
 import tomllib
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 """Far more than any configuration or tariff has; a device such as /dev/zero never ends."""
 _LONGEST_NAME = 300
+_PASSWORD = re.compile(r"(://[^:@\s]*):\S*@")
+_PARAMETER = re.compile(r"((?:pass|secret)\w*=)[^&\s]*", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -96,6 +99,11 @@ def _read(path: Path, count: int) -> bytes:
             opened = os.open(place.name, flags, dir_fd=place.directory)
     with os.fdopen(opened, "rb") as stream:
         return stream.read(count)
+
+
+def masked(text: str) -> str:
+    """Return a text without the passwords of a URL in it, as far as they can be recognized."""
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def quoted(value: object) -> str:

@@ -94,6 +94,7 @@ def test_the_place_of_the_configuration_is_the_default(tmp_path: Path, folder: P
         (("init",), 2, "no database: name one with --to"),
         (("push", "--to", "/nonexistent"), 1, "/nonexistent: this is not a directory. Make it, or mount it"),
         (("pull", "--from", "mysql://db/fleet"), 2, "'mysql://db/fleet' is not a place of profiles"),
+        (("push", "--to", "mysql://u:s3cret@db/fleet"), 2, "'mysql://u:***@db/fleet' is not a place of profiles"),
         (("push", "--to", "postgresql://u:s3cret@db/f"), 2, "the URL of a fleet has a password"),
         (("push", "--to", "postgresql://u@db/f?sslmode=require"), 2, "db: sslmode=require does not verify the server"),
         (("push", "--to", "postgresql://u@db/f", "--password-file", "/nonexistent"), 2, "password file /nonexistent"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import pytest
 
 from agent.fleet.errors import FleetError
 from agent.fleet.target import target_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +67,7 @@ def test_a_mode_without_verification_is_refused(mode: str) -> None:
         "postgresql://gpu1:s3cret@db.example.com/fleet",
         "postgresql://gpu1@db.example.com/fleet?password=s3cret",
         "postgresql://gpu1@db.example.com/fleet?sslpassword=s3cret",
+        "postgresql://gpu1@db.example.com/fleet?oauth_client_secret=s3cret",
     ],
 )
 def test_a_url_with_a_password_is_refused_without_repeating_it(text: str) -> None:
@@ -91,6 +90,53 @@ def test_a_password_comes_from_a_file_that_only_its_owner_reads(tmp_path: Path) 
     file.write_text("\n")
     with pytest.raises(FleetError, match="it is empty"):
         target_of("postgresql://gpu1@localhost/fleet", file)
+
+
+def test_a_password_file_that_others_can_replace_is_refused(tmp_path: Path) -> None:
+    url, folder = "postgresql://gpu1@localhost/fleet", tmp_path / "open"
+    folder.mkdir()
+    file = folder / "password"
+    file.write_text("s3cret\n")
+    file.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    inner = folder / "link"
+    inner.symlink_to(folder / "password")
+    for path in (file, link, inner):
+        folder.chmod(0o777)
+        with pytest.raises(FleetError, match="other users can replace it: move it to a folder of your own"):
+            target_of(url, path)
+        for mode in (0o1777, 0o755):
+            folder.chmod(mode)
+            target = target_of(url, path).url
+            assert target is not None
+            assert target.password == "s3cret"
+    file.chmod(0o604)
+    with pytest.raises(FleetError, match="other users have access to it"):  # also through a link
+        target_of(url, link)
+
+
+def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(FleetError, match="it is empty"):
+        target_of("postgresql://gpu1@localhost/fleet", tmp_path / "pipe")
+    with pytest.raises(FleetError, match="it is not a file"):
+        target_of("postgresql://gpu1@localhost/fleet", Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://gpu1@db.example.com/fleet?sslmode=verify-full&sslmode=disable",
+        "postgresql://gpu1@localhost,db.example.com/fleet?sslmode=disable",
+        "postgresql://gpu1@/fleet?host=/run/postgresql,db.example.com&sslmode=disable",
+        "postgresql://gpu1@/fleet?service=other&sslmode=disable",
+        "postgresql://gpu1@/fleet?hostaddr=192.0.2.7&sslmode=disable",
+    ],
+)
+def test_no_other_parameter_turns_the_verification_off(text: str) -> None:
+    with pytest.raises(FleetError, match="sslmode=disable does not verify the server"):
+        target_of(text)
 
 
 def test_other_texts_are_directories_or_refused(tmp_path: Path) -> None:
