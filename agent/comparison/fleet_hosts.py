@@ -17,6 +17,8 @@ State = Literal["current", "stale", "ahead", "missing"]
 AHEAD_NS = 60 * 10**9
 """A newest profile this far in the future shows that the clock of its host, or of this one, is wrong."""
 _PREFIX = f"{IMPORTER}-"
+_ANONYMOUS = "anonymous"
+"""The beginning of the id of a host that is known by an anonymized profile alone."""
 _NAME_SHARED = "another host has this name"
 _ORDER: dict[State, int] = {"missing": 0, "ahead": 1, "stale": 2, "current": 3}
 
@@ -56,20 +58,21 @@ def fleet_state(
 ) -> FleetState:
     """Return the state of the hosts that have profiles, and of those that should have some.
 
-    `logins` are the hosts with a login, each id with its login; `expected` are names of hosts. A host is stale if its
-    newest profile is older than `stale_seconds`.
+    `logins` are the hosts with a login, each id with its login; `expected` are names of hosts or of logins. A host is
+    stale if its newest profile is older than `stale_seconds`.
     """
     versions = Counter(host.inferometer_version for host in hosts if host.inferometer_version)
     usual = max(versions, key=lambda each: (versions[each], each), default="")
     names = Counter(host.name for host in hosts)
     found = [_state(host, usual, names, now_ns, stale_seconds) for host in hosts]
     present = {host.host_id for host in found}
+    named = names.keys() | {login for host_id, login in logins.items() if host_id in present}
     missing = [
-        *(_missing(name, "") for name in sorted(set(expected) - names.keys())),
+        *(_missing(name, "") for name in sorted(set(expected) - named)),
         *(
             _missing(login, host_id)
             for host_id, login in sorted(logins.items())
-            if host_id not in present and host_id != "anonymous" and login not in expected
+            if host_id not in present and host_id != _ANONYMOUS and login not in expected
         ),
     ]
     ordered = sorted((*missing, *found), key=lambda host: (_ORDER[host.state], host.name, host.host_id))
@@ -77,17 +80,17 @@ def fleet_state(
 
 
 def _state(host: FleetHost, usual: str, names: Mapping[str, int], now_ns: int, stale_seconds: float) -> HostState:
-    age_ns = now_ns - host.newest_ns
-    state: State = "ahead" if age_ns < -AHEAD_NS else "stale" if age_ns > stale_seconds * 1e9 else "current"
+    age_ns, own_id = now_ns - host.newest_ns, host.host_id.removeprefix(_PREFIX)
+    is_stale = age_ns > stale_seconds * 1e9 and not own_id.startswith(_ANONYMOUS)  # it has one profile, and no next one
+    state: State = "ahead" if age_ns < -AHEAD_NS else "stale" if is_stale else "current"
     notes = []
     if state == "ahead":
         notes.append("its newest profile is in the future: check its clock")
     if host.inferometer_version and host.inferometer_version != usual:
         notes.append(f"most hosts have version {usual}")
-    if names[host.name] > 1:
+    if names[host.name] > 1 and not own_id.startswith(_ANONYMOUS):
         notes.append(_NAME_SHARED)
     versions = host.inferometer_version, host.schema_version
-    own_id = host.host_id.removeprefix(_PREFIX)
     return HostState(host.name, own_id, state, host.profiles, host.newest_ns, age_ns / 1e9, *versions, tuple(notes))
 
 

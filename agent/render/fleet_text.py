@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("host", "state", "profiles>", "newest (UTC)", "age>", "version")
 _SHOWN = 40
+_VERSIONS = 5
 _AGES = ((172_800.0, 86_400.0, "d"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
 """The shortest age in seconds for each unit."""
 
@@ -22,8 +23,10 @@ def fleet_text(state: FleetState, width: int) -> str:
     counts = ", ".join(f"{state.count(each):,} {each}" for each in ("current", "stale", "ahead", "missing"))
     lines = [f"{len(state.hosts):,} hosts: {counts}"]
     if len(state.versions) > 1:
-        versions = ", ".join(f"{name} on {count:,}" for name, count in state.versions.items())
-        lines.append(f"versions of Inferometer differ: {versions}")
+        ordered = sorted(state.versions.items(), key=lambda each: -each[1])
+        versions = ", ".join(f"{name} on {count:,}" for name, count in ordered[:_VERSIONS])
+        more = f", and {len(ordered) - _VERSIONS:,} others" if len(ordered) > _VERSIONS else ""
+        lines.append(wrapped(f"versions of Inferometer differ: {versions}{more}", width, 2))
     if state.hosts:
         lines += ["", table(_COLUMNS, map(_cells, state.hosts[:_SHOWN]), width)]
     noted = [host for host in state.hosts[:_SHOWN] if host.notes]
@@ -51,5 +54,7 @@ def age_text(seconds: float | None) -> str:
 
 def fleet_json(state: FleetState) -> dict[str, Any]:
     """Return the state as JSON values, with times by RFC 3339."""
-    hosts = [{**asdict(host), "newest": host.newest_ns and rfc3339(host.newest_ns)} for host in state.hosts]
+    hosts = [
+        {**asdict(host), "newest": None if host.newest_ns is None else rfc3339(host.newest_ns)} for host in state.hosts
+    ]
     return {"hosts": hosts, "versions": dict(state.versions)}

@@ -42,6 +42,19 @@ def test_a_login_without_a_profile_is_a_missing_host() -> None:
     assert (found.count("missing"), found.count("current"), found.versions) == (1, 0, {})
 
 
+def test_an_expected_host_may_be_named_by_its_login() -> None:
+    logins = {"a": "gpu1", "b": "gpu2"}
+    assert states(host("a.example.com", host_id="a"), logins=logins, expected=("gpu1", "gpu2")) == {
+        "gpu2": "missing",
+        "a.example.com": "current",
+    }
+
+
+def test_an_anonymized_profile_is_neither_stale_nor_the_namesake_of_another_one() -> None:
+    hosts = [host("anonymous", 9 * DAY_NS, host_id=f"anonymous-{number}") for number in range(2)]
+    assert [(each.state, each.notes) for each in fleet_state(hosts, {}, (), NOW_NS, 1.0).hosts] == [("current", ())] * 2
+
+
 def test_the_notes_name_other_versions_shared_names_and_a_wrong_clock() -> None:
     hosts = (host("a"), host("b"), host("c", -DAY_NS, "0.1.0"), host("d", host_id="d1"), host("d", host_id="d2"))
     found = fleet_state((*hosts, host("e", version="")), {}, (), NOW_NS, 86_400.0)

@@ -43,3 +43,16 @@ def test_a_large_fleet_shows_the_first_hosts_and_json_has_all() -> None:
     assert len(found["hosts"]) == 10_000
     assert found["hosts"][0]["newest"] == "2026-11-18T11:06:40.000000000Z"
     assert fleet_text(FleetState((), {}), 80) == "0 hosts: 0 current, 0 stale, 0 ahead, 0 missing"
+
+
+def test_the_versions_that_most_hosts_have_are_shown() -> None:
+    state = FleetState((), {f"0.{number}": number for number in range(1, 10_001)})
+    assert fleet_text(state, 200).splitlines()[1] == (
+        "versions of Inferometer differ: 0.10000 on 10,000, 0.9999 on 9,999, 0.9998 on 9,998, 0.9997 on 9,997, "
+        "0.9996 on 9,996, and 9,995 others"
+    )
+
+
+def test_a_profile_of_the_year_1970_has_a_time() -> None:
+    [found] = fleet_json(FleetState((HostState("a", "a", "stale", 1, 0, 1.0, "", ""),), {}))["hosts"]
+    assert found["newest"] == "1970-01-01T00:00:00.000000000Z"
