@@ -118,10 +118,13 @@ class Anonymizer:
             "anonymized: names, identifiers, addresses, paths, times within a minute and free texts are removed, "
             f"among them {notes} note{'' if notes == 1 else 's'}"
         )
-        found = msgspec.structs.replace(found, id="", created=_to_minute(self._original.created), notes=(note,))
-        uid = f"anonymous-{hashlib.sha256(typed_json.to_json(found).encode()).hexdigest()[:16]}"
+        found = msgspec.structs.replace(found, id="", created=_to_minute(self._original.created), notes=())
+        same = _present(json.loads(typed_json.to_json(msgspec.structs.replace(found, schema_version=""))))
+        uid = f"anonymous-{hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]}"
         host = msgspec.structs.replace(found.host, id=uid, name="anonymous", boot_id=None, labels={})
-        plain: dict[str, Any] = json.loads(typed_json.to_json(msgspec.structs.replace(found, id=uid, host=host)))
+        plain: dict[str, Any] = json.loads(
+            typed_json.to_json(msgspec.structs.replace(found, id=uid, host=host, notes=(note,)))
+        )
         return plain
 
     def device(self, device_id: str, kind: str = Kind.HOST) -> str:
@@ -246,6 +249,13 @@ class Anonymizer:
             self._replaced(name)
             return f"model.{file[1].lower()}"
         return name if _MODEL_NAME.fullmatch(name) and not name.startswith(".") else self._replaced(name)
+
+
+def _present(value: Any) -> Any:
+    """Return a value without empty fields: one that a later schema adds is empty in a document of an earlier one."""
+    if isinstance(value, dict):
+        return {name: new for name, each in value.items() if (new := _present(each)) not in (None, [], {})}
+    return [_present(each) for each in value] if isinstance(value, list) else value
 
 
 def _is_closed(annotation: Any) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pyarrow import parquet
 
-from agent.bundles.anonymize import _DEVICES, _POINTS, _SAFE, Anonymizer
+from agent.bundles.anonymize import _DEVICES, _POINTS, _SAFE, Anonymizer, _present
 from agent.cost.offers import Offer
 from agent.profiling.document.codec import check
 from agent.profiling.records import Document
@@ -267,3 +267,13 @@ def test_every_listed_field_exists() -> None:
     parts = msgspec.json.schema_components([Document, ToolReport])[1]
     fields = {f"{record}.{name}" for record, part in parts.items() for name in part.get("properties", ())}
     assert (_SAFE | _DEVICES | _POINTS) - fields == set()
+
+
+def test_the_id_of_an_anonymized_profile_outlives_fields_that_a_later_schema_adds() -> None:
+    document: dict[str, Any] = json.loads((ROOT / "docs/profile.example.json").read_text(encoding="utf-8"))
+    uid = Anonymizer(document).document()["id"]
+    assert Anonymizer({**document, "schema_version": "2.99"}).document()["id"] == uid
+    assert _present({"a": 1, "later": None, "more": {"empty": [], "figure": 0.0}}) == {"a": 1, "more": {"figure": 0.0}}
+    figure = document["points"][0]["inferences_per_second"]
+    figure["mean"] = figure["upper"]
+    assert Anonymizer(document).document()["id"] != uid
