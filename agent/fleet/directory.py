@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent.bundles.manifest import Bundle
 
 _SUFFIX = ".zip"
+_LONGEST_VERSION = 64
 OTHER_CONTENT = "a bundle of this name with other content is there. Nothing was changed; delete that one to replace it"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of file systems without hard links, such as some network mounts."""
@@ -163,7 +164,7 @@ class DirectoryPlace:
 
 def _host_of(document: dict[str, Any]) -> FleetHost:
     host = imported_host(document["host"])
-    versions = document["inferometer_version"], document["schema_version"]
+    versions = (document[name][:_LONGEST_VERSION] for name in ("inferometer_version", "schema_version"))
     return FleetHost(host.id, host.name, 1, created_ns_of(document), *versions)
 
 
@@ -184,7 +185,8 @@ def _named(part: Path, path: Path, *, replaces: bool) -> bool:
             part.replace(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)  # so that the name survives a power cut as well
+        with suppress(OSError):  # some network mounts cannot; a name that a power cut removes is pushed again
+            os.fsync(directory)
     finally:
         os.close(directory)
     return True
