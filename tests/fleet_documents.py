@@ -94,7 +94,7 @@ ODD: dict[str, Callable[[dict[str, Any]], object]] = {
     for change in (
         *(_of_huge_numbers, _of_a_huge_figure, _of_an_infinite_figure, _with_a_null_character, _with_half_a_character),
         *(
-                        _of_a_later_version,
+            _of_a_later_version,
             _without_points,
             _of_no_time,
             _of_a_point_that_is_none,
