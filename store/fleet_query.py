@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Float, and_, case, func, select, text, true, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Float, Text, and_, case, column, func, select, text, true, values
 
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
@@ -98,7 +98,8 @@ class FleetQuery:
         machine are those of its days. A machine is tested with three days and three siblings or more;
         `tested["siblings"]` is the number of tests.
         """
-        hosts = self._hosts(()).cte("hosts")
+        days = self._days().subquery("days")
+        hosts = self._hosts(days, func.sum(days.c.log * days.c.log).label("q")).cte("hosts")
         groups = (
             select(
                 hosts.c.setup,
@@ -124,8 +125,8 @@ class FleetQuery:
         above = compared.c.mean - compared.c.others_mean >= math.log1p(at_least)
         found = []
         for row in self._candidates("siblings", compared, above):
-            days, count = int(row["n"]), int(row["siblings"])
-            own = (days, row["mean"], variance_of(row["q"], row["mean"], days))
+            own_count, count = int(row["n"]), int(row["siblings"])
+            own = (own_count, row["mean"], variance_of(row["q"], row["mean"], own_count))
             means = (count, row["others_mean"], variance_of(row["others_q"], row["others_mean"], count))
             found.append(SiblingGroup(_machine(row), *own, *means))
         return found
@@ -135,8 +136,8 @@ class FleetQuery:
 
         `tested["series"]` is the number of all series of that length.
         """
-        days = self._days(func.min(_p.created_ns).label("created_ns")).subquery("days")
-        log, day = days.c.log, days.c.created_ns / float(_DAY_NS) - _EPOCH_DAYS
+        days = self._days((func.min(_p.created_ns) / float(_DAY_NS) - _EPOCH_DAYS).label("day")).subquery("days")
+        log, day = days.c.log, days.c.day
         times = (
             func.sum(day).label("t"),
             func.sum(day * day).label("tt"),
@@ -144,7 +145,7 @@ class FleetQuery:
             func.min(day).label("first"),
             func.max(day).label("last"),
         )
-        hosts = self._hosts(times, days).cte("hosts")
+        hosts = self._hosts(days, *times).cte("hosts")
         spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
         rise = hosts.c.n * (hosts.c.ts - hosts.c.t * hosts.c.mean)
         slope = rise / func.nullif(spread, 0.0, type_=Float)
@@ -167,17 +168,11 @@ class FleetQuery:
             .group_by(_p.setup, _p.host_id, _p.date)
         )
 
-    def _hosts(self, more: Sequence[ColumnElement[Any]], days: Any = None) -> Select[Any]:
-        """Return the days of each host and setup (n), the mean of their logarithms, their sum of squares, and more."""
-        days = self._days().subquery("days") if days is None else days
-        return select(
-            days.c.setup,
-            days.c.host_id,
-            number().label("n"),
-            (func.sum(days.c.log) / number()).label("mean"),
-            func.sum(days.c.log * days.c.log).label("q"),
-            *more,
-        ).group_by(days.c.setup, days.c.host_id)
+    def _hosts(self, days: Any, *more: ColumnElement[Any]) -> Select[Any]:
+        """Return the number of days of each host in each setup (n), the mean of their logarithms, and more."""
+        mean = (func.sum(days.c.log) / number()).label("mean")
+        keys = (days.c.setup, days.c.host_id)
+        return select(*keys, number().label("n"), mean, *more).group_by(*keys)
 
     def _candidates(
         self, name: str, compared: CTE, condition: ColumnElement[bool], order: Any = None, most: int | None = None
@@ -207,13 +202,14 @@ class FleetQuery:
     def _series(self, machines: Mapping[tuple[int, str], Machine]) -> list[EnergySeries]:
         keys, found = list(machines), []
         for start in range(0, len(keys), _KEYS_AT_ONCE):
-            part = keys[start : start + _KEYS_AT_ONCE]
+            names = values(column("setup", BigInteger), column("host_id", Text), name="part")
+            part = names.data(keys[start : start + _KEYS_AT_ONCE]).cte()
             columns = (_p.setup, _p.host_id, _p.date, _p.created_ns, _p.joules_per_unit, _p.inferometer_version)
             rows = self.connection.execute(
                 select(*columns)
-                .where(text(MEASURED), _has_energy())
-                .where(self.wanted.condition(), tuple_(_p.setup, _p.host_id).in_(part))
-                .order_by(_p.setup, _p.host_id, _p.created_ns, _p.id)
+                .join_from(part, profile_points, and_(_p.setup == part.c.setup, _p.host_id == part.c.host_id))
+                .where(text(MEASURED), _has_energy(), self.wanted.condition())
+                .order_by(_p.setup, _p.host_id, _p.created_ns, _p.inferometer_version)
             ).all()
             own: dict[tuple[int, str], dict[str, list[Any]]] = {}
             for row in rows:

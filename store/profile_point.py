@@ -96,9 +96,10 @@ def point_indexes() -> list[Index]:
     The two have their rows in the order in which a view groups them, and the figures that the view reads.
     """
     figures = [f"{name}{end}" for name in ("joules_per_unit", "cost_per_million_units") for end in _ENDS]
+    energies = ["created_ns", "joules_per_unit", "inferometer_version"]
     costs = ("cost_group", "host_id", "month", "site")
     return [
-        _index("profile_points_energies", ("setup", "host_id", "date"), ["created_ns", "joules_per_unit"], MEASURED),
+        _index("profile_points_energies", ("setup", "host_id", "date"), energies, MEASURED),
         _index("profile_points_costs", costs, figures, VALID),
         Index("profile_points_host_name", "host_name"),
     ]

@@ -62,7 +62,7 @@ def upgrade() -> None:
     index(
         "profile_points_energies",
         ["setup", "host_id", "date"],
-        ["created_ns", "joules_per_unit"],
+        ["created_ns", "joules_per_unit", "inferometer_version"],
         "valid AND energy_source = 'measured'",
     )
     index("profile_points_costs", keys, figures, "valid")
