@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agent.bundles.manifest import Bundle
-    from agent.campaigns.campaign import Campaign
+    from agent.campaigns.campaign import Campaign, Rules
     from agent.campaigns.events import PlannedTask
     from agent.campaigns.journal import Journal
     from agent.campaigns.records import Outcome
@@ -130,11 +131,17 @@ class Head:
             return Checked(name, None, None, (_shortened(str(error)),), ())
         clock = clock_bounds(facts, outcome.sent_ns, outcome.received_ns)
         devices, own = self._hosts[name].devices, self._journal.state.tasks
-        found = verify(facts, clock, self._campaign.rules, devices, version("inferometer"), own)
+        found = verify(facts, clock, self._rules_of(name), devices, version("inferometer"), own)
         problems = list(map(_shortened, found.problems))
         if self._journal.state.machines.get(name, facts.id) != facts.id:
             problems.append("it is another machine than earlier in this run: correct its address, or start a new run")
         return Checked(name, facts, (clock.lower, clock.upper), tuple(problems), found.notes)
+
+    def _rules_of(self, name: str) -> Rules:
+        """Return the rules of a host: it needs no sensors if all of its profiles have those of another one."""
+        rules, host = self._campaign.rules, self._hosts[name].host
+        elsewhere = all(each.measures_elsewhere for each in self._campaign.workloads if each.is_for(host))
+        return replace(rules, require_energy=rules.require_energy and not elsewhere)
 
     def _take(self, outcome: Outcome) -> None:
         """Take the end of a profile's command: write its bundle first, then the journal, then the store."""

@@ -260,12 +260,14 @@ def test_a_bundle_of_another_machine_or_with_samples_is_refused(
         assert saved == [f"{RUN}-2"]
 
 
-def test_a_profile_with_the_energy_of_another_host_has_that_host(tmp_path: Path) -> None:
+def test_a_profile_with_the_energy_of_another_host_needs_no_sensor_of_its_own(tmp_path: Path) -> None:
     def answers(task: Task) -> Outcome:
         outcome, other = answer(task), profile_of("x")["host"] | {"id": "f" * 32}
-        return outcome if task.words[1] == "facts" else replace(outcome, result=bundle_of(task.uid, host=other))
+        if task.words[1] == "facts":
+            return replace(outcome, result=json.dumps(facts_of(energy=None)).encode())
+        return replace(outcome, result=bundle_of(task.uid, host=other))
 
-    text = TWO_HOSTS.replace("batch = [1, 8]", 'energy-from = "http://node1:19795"')
+    text = "require_energy = true\n" + TWO_HOSTS.replace("batch = [1, 8]", 'energy-from = "http://node1:19795"')
     with head(tmp_path, answers, text) as (own, _, _launcher, saved, _lines):
         own.measure()
         assert saved == [f"{RUN}-1", f"{RUN}-2"]
