@@ -1,7 +1,7 @@
 """Runs a campaign on a real Slurm: slurmctld, munged and a slurmd on each of six hosts, three of which have a fault.
 
-The power of one host is cut while it measures, one lacks its GPU, and the clock of one is off. The head is killed at
-each stage, and resumes.
+The power of one host is cut while it measures, one lacks its GPU, and the clock of one is off. The controller is away
+for half a minute. The head is killed at each stage, and resumes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ _Json = dict[str, Any]
 _PACKAGES = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins", "munge", "faketime")
 _DEAD, _LACKS, _LATE = 4, 5, 6
 _OFFSETS = (2.0, -60.0)
-_START_SECONDS = 30.0
+_START_SECONDS = _AWAY_SECONDS = 30.0
 _POWER = 0.05
 """The largest relative difference of the measured power from that of the host."""
 
@@ -112,33 +113,56 @@ def _run(folder: Path, root: Path, offset: float, stages: Sequence[str]) -> tupl
         Node(number, folder / f"node{number}", gpu=number != _LACKS, clock_seconds=offset * (number == _LATE))
         for number in range(1, 7)
     ]
-    (faketime,) = root.glob("usr/lib/*/faketime/libfaketime.so.1")
+    installed = (each for place in (root, Path("/")) for each in place.glob("usr/lib/*/faketime/libfaketime.so.1"))
+    faketime = next(installed)  # this machine may have the package, which is then not unpacked
     with lab(folder, [root], nodes, faketime) as made:
-        _start_slurm(made)
+        faults = _Faults(made, nodes[_DEAD - 1], _start_slurm(made))
         file, home = folder / "campaign.toml", folder / "home"
         home.mkdir()
         text = _CAMPAIGN.format(folder=folder, state=made.state, program=made.program, count=len(nodes))
         file.write_text(text, encoding="utf-8")
         head = Head(made, file, home, {"SLURM_CONF": str(folder / "slurm.conf")})
-        dead, began = nodes[_DEAD - 1], time.monotonic()
-
-        def cut_power(journal: str) -> None:
-            # Its facts are verified, so it measures now.
-            if dead.init and dead.init.poll() is None and f'"type":"host","host":"{dead.name}"' in journal:
-                dead.power_off()
-                print(f"  the power of {dead.name} was cut", flush=True)
-
-        code = head.to_the_end(stages, cut_power)
+        began = time.monotonic()
+        code = head.to_the_end(stages, faults.watch)
         seconds = time.monotonic() - began
         result = head.call("campaign", "status", str(file))
         healthy = nodes[: _DEAD - 1]
-        stored = {node.name: len(profiles_of(made, node)) for node in nodes if node is not dead}
+        stored = {node.name: len(profiles_of(made, node)) for node in nodes if node is not faults.dead}
         own = head.call("profiles", "list")["profiles"]
         return _verdict(result, healthy, stored, own, head, code, seconds, offset, len(stages))
 
 
-def _start_slurm(made: Lab) -> None:
-    """Start munged, slurmctld and every slurmd, and wait until all nodes are idle."""
+@dataclass(slots=True)
+class _Faults:
+    """Cuts the power of a host once it measures, and then stops the controller for a while."""
+
+    lab: Lab
+    dead: Node
+    controller: subprocess.Popen[bytes]
+    returns_at: float | None = None
+
+    def watch(self, journal: str) -> None:
+        """Cause what is due by the events of a journal."""
+        # The facts of the host are verified, so it measures now.
+        if self.dead.init and self.dead.init.poll() is None and f'"type":"host","host":"{self.dead.name}"' in journal:
+            self.dead.power_off()
+            self.controller.terminate()
+            self.returns_at = time.monotonic() + _AWAY_SECONDS
+            print(f"  the power of {self.dead.name} was cut, and the controller was stopped", flush=True)
+        if self.returns_at and time.monotonic() >= self.returns_at and self.controller.poll() is not None:
+            self.controller = _start_controller(self.lab)
+            self.returns_at = None
+            print("  the controller was started again", flush=True)
+
+
+def _start_controller(made: Lab, *options: str) -> subprocess.Popen[bytes]:
+    return made.start(
+        "controller", made.inside("slurmctld", "-D", *options), SLURM_CONF=str(made.folder / "slurm.conf")
+    )
+
+
+def _start_slurm(made: Lab) -> subprocess.Popen[bytes]:
+    """Start munged, slurmctld and every slurmd, wait until all nodes are idle, and return the controller."""
     folder = made.folder
     (folder / "controller").mkdir()
     key = folder / "munge.key"
@@ -156,11 +180,12 @@ def _start_slurm(made: Lab) -> None:
     made.start("munge", made.inside("munged", "--foreground", "--force", f"--seed-file={folder}/munge.seed", *options))
     _wait_for(files["socket"].exists, "munged")
     variables = {"SLURM_CONF": str(folder / "slurm.conf")}
-    made.start("controller", made.inside("slurmctld", "-D", "-c"), **variables)
+    controller = _start_controller(made, "-c")
     for node in made.nodes:
         (folder / f"spool-{node.name}").mkdir()
         made.start(f"{node.name}-slurmd", node.inside("slurmd", "-D", "-c"), **variables)
     _wait_for(lambda: _idle(made) == len(made.nodes), "the nodes of Slurm")
+    return controller
 
 
 def _idle(made: Lab) -> int:

@@ -55,11 +55,11 @@ def play(name: str, words: list[str], folder: str) -> None:
     chosen = Path(limit).read_text().split()
     with ThreadPoolExecutor(len(chosen)) as pool:
         for host in chosen:
-            pool.submit(_play, host, hosts.get(host, "absent"), run["vars"])
+            pool.submit(_play, host, hosts.get(host, "absent"), run["vars"], folder)
     sys.stdout.flush()
 
 
-def _play(host: str, fault: str, variables: dict[str, Any]) -> None:
+def _play(host: str, fault: str, variables: dict[str, Any], folder: str) -> None:
     if fault == "unreachable":
         message = {"changed": False, "msg": 'Failed to connect: "No route"\nto host', "unreachable": True}
         sys.stdout.write(f"fatal: [{host}]: UNREACHABLE! => {json.dumps(message)}\n")
@@ -67,7 +67,7 @@ def _play(host: str, fault: str, variables: dict[str, Any]) -> None:
     if fault == "absent":
         sys.stdout.write("[WARNING]: Could not match supplied host pattern, ignoring\n")
         return
-    results, remote = Path(variables["campaign_results"]), Path(tempfile.mkdtemp(prefix="inferometer-"))
+    results, remote = Path(variables["campaign_results"]), Path(tempfile.mkdtemp(dir=folder))
     for task in variables["campaign_tasks"][host]:
         local = results / task["uid"]
         local.with_name(f"{task['uid']}.begun").touch()
