@@ -88,7 +88,7 @@ def test_a_host_that_fails_has_a_reason_and_does_not_fail_the_others(tmp_path: P
 def test_a_log_that_cannot_be_read_delays_no_other_host(
     fault: str, tmp_path: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes_cluster, "_LOG_SECONDS", 2.0)
+    monkeypatch.setattr(kubernetes_cluster, "_LOG_SECONDS", 5.0)
     head = Head()
     outcomes = launcher().run(
         tasks_of(program(tmp_path), {fault: ("measure", "a"), "n1": ("measure", "b")}), Notes(), head.proceed
