@@ -71,16 +71,19 @@ class SlurmLauncher:
 
         for host, reason in arrays.refused.items():
             yield from passed(results.lost(host, reason))
-        asked = time.monotonic()
-        while results.hosts:
-            arrays.write_clock(results.first_hosts)
-            yield from passed(results.poll())
-            if time.monotonic() - asked > _STATES_SECONDS:
-                asked = time.monotonic()
-                for host, reason in list(arrays.lost(results.hosts)):
-                    yield from passed(results.lost(host, reason))
-            time.sleep(_POLL_SECONDS)
-        arrays.remove_clocks()
+        try:
+            asked = time.monotonic()
+            while results.hosts:
+                arrays.write_clock(results.first_hosts)
+                yield from passed(results.poll())
+                if time.monotonic() - asked > _STATES_SECONDS:
+                    asked = time.monotonic()
+                    for host, reason in list(arrays.lost(results.hosts)):
+                        yield from passed(results.lost(host, reason))
+                time.sleep(_POLL_SECONDS)
+            arrays.end()
+        finally:
+            arrays.remove_clocks()
 
     def _check(self, tasks: Sequence[Task]) -> None:
         check_uids(tasks)

@@ -29,6 +29,8 @@ _UNKNOWN_SECONDS = 300.0
 """The time that Slurm may not list a job, for example after a restart of its controller."""
 _UNAVAILABLE_SECONDS, _HOPELESS_SECONDS = 180.0, 60.0
 """The times that a node may be down or drained, and that a job may wait for something that rarely happens."""
+_CANCEL_SECONDS = 5.0
+"""The time between two attempts to cancel a job."""
 _CLOCK_SECONDS = 1.0
 """The time between two writes of the time of the head; it limits how well clocks are compared."""
 _LOG_BYTES = 120
@@ -122,6 +124,14 @@ class Arrays:
         for host, job in wanted.items():
             if reason := self._reason(host, job, found.get(job)):
                 yield host, reason
+
+    def end(self) -> None:
+        """Cancel what could not be cancelled before, as long as Slurm may answer soon."""
+        ends = self._clock() + slurm_jobs.SILENT_SECONDS
+        self._cancel_unwanted()
+        while self._unwanted and self._clock() < ends:
+            time.sleep(_CANCEL_SECONDS)
+            self._cancel_unwanted()
 
     def _cancel_unwanted(self) -> None:
         for job in sorted(self._unwanted):

@@ -37,6 +37,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(slurm_arrays, "_ENDED_SECONDS", 0.3)
     monkeypatch.setattr(slurm_arrays, "_UNAVAILABLE_SECONDS", 0.5)
     monkeypatch.setattr(slurm_jobs, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(slurm_arrays, "_CANCEL_SECONDS", 0.05)
     yield folder
     end_all(folder)
 
@@ -160,6 +161,15 @@ def test_a_head_that_was_killed_before_the_release_binds_and_releases_the_jobs(
     assert runs_of(script) == 1
 
 
+@pytest.mark.usefixtures("cluster")
+def test_a_head_that_stops_leaves_no_time_of_its_own(tmp_path: Path, launcher: slurm.SlurmLauncher) -> None:
+    outcomes = launcher.run(tasks_of(program(tmp_path), {"n1": ("wait",)}), Notes(), Head().proceed)
+    next(outcomes)
+    assert list(launcher.options.folder.glob("*.clock"))
+    outcomes.close()
+    assert not list(launcher.options.folder.glob("*.clock*"))
+
+
 def test_results_that_arrived_while_there_was_no_head_are_found(
     tmp_path: Path, cluster: Path, launcher: slurm.SlurmLauncher
 ) -> None:
@@ -191,12 +201,12 @@ def test_a_controller_that_starts_again_is_waited_for(
     script, notes, head = program(tmp_path), Notes(), Head(refused=("n2",))
     tasks = tasks_of(script, {"n1": ("measure", "a"), "n2": ("wait",)})
     with state(cluster) as seen:
-        seen["away"] = [*("sbatch", "scontrol", "scontrol", "squeue", "squeue", "scancel")]
+        seen["away"] = ["sbatch", "scontrol", "scontrol", "squeue", "squeue", *["scancel"] * 20]
     found = head.all_of(launcher.run(tasks, notes, head.proceed))
     assert (found["n1-facts"].code, found["n1-profile"].code) == (0, 0)
     with state(cluster) as seen:
         assert seen["arrays"] == 1
-        assert seen["jobs"]["1_1"]["state"] in {"CANCELLED", "RUNNING"}
+        assert seen["jobs"]["1_1"]["state"] == "CANCELLED"
         seen["away"] = ["squeue", "squeue"]
     assert head.all_of(launcher.run(tasks, notes, head.proceed))["n1-profile"].code == 0
 
