@@ -50,8 +50,6 @@ _MACHINE = (
 )
 _EPOCH_DAYS = 20_000
 """Days from 1970 to 2024: times are counted from there, so that their squares lose no digits."""
-_LEAST_JOULES, _MOST_JOULES = 1e-30, 1e30
-"""The range of energies of a unit. Ratios within it are finite; PostgreSQL orders NaN and infinity above it."""
 
 
 @dataclass(slots=True)
@@ -107,6 +105,7 @@ class FleetQuery:
                 func.sum(hosts.c.mean).label("s"),
                 func.sum(hosts.c.mean * hosts.c.mean).label("q"),
             )
+            .where(hosts.c.host_id.not_like(ANONYMOUS))
             .group_by(hosts.c.setup)
             .cte("groups")
         )
@@ -134,6 +133,7 @@ class FleetQuery:
     def series(self, fewest: int, most: int) -> list[EnergySeries]:
         """Return the series of at least `fewest` days: up to `most`, those whose straight line changes most.
 
+        The change of a line is the variance of its values: the squared covariance over the variance of the times.
         `tested["series"]` is the number of all series of that length.
         """
         days = self._days((func.min(_p.created_ns) / float(_DAY_NS) - _EPOCH_DAYS).label("day")).subquery("days")
@@ -142,14 +142,11 @@ class FleetQuery:
             func.sum(day).label("t"),
             func.sum(day * day).label("tt"),
             func.sum(day * log).label("ts"),
-            func.min(day).label("first"),
-            func.max(day).label("last"),
         )
         hosts = self._hosts(days, *times).cte("hosts")
         spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
         rise = hosts.c.n * (hosts.c.ts - hosts.c.t * hosts.c.mean)
-        slope = rise / func.nullif(spread, 0.0, type_=Float)
-        change = func.abs(slope * (hosts.c.last - hosts.c.first))
+        change = rise * rise / func.nullif(hosts.c.n * hosts.c.n * spread, 0.0, type_=Float)
         compared = select(hosts, change.label("change")).where(hosts.c.n >= fewest).cte("compared")
         rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
         return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
@@ -157,14 +154,14 @@ class FleetQuery:
     def _days(self, *more: ColumnElement[Any]) -> Select[Any]:
         """Return the mean logarithm of the energy of each host in each setup on each day, and more.
 
-        Repetitions of one day are alike, so a test takes them as one value. Anonymous profiles are of no known machine.
+        Repetitions of one day are alike, so a test takes them as one value.
         """
         return (
             select(
                 *(_p.setup, _p.host_id, (func.sum(func.ln(_p.joules_per_unit)) / number()).label("log")),
                 *more,
             )
-            .where(text(MEASURED), _has_energy(), _p.host_id.not_like(ANONYMOUS), self.wanted.condition())
+            .where(text(MEASURED), self.wanted.condition())
             .group_by(_p.setup, _p.host_id, _p.date)
         )
 
@@ -177,8 +174,12 @@ class FleetQuery:
     def _candidates(
         self, name: str, compared: CTE, condition: ColumnElement[bool], order: Any = None, most: int | None = None
     ) -> list[Mapping[str, Any]]:
-        """Return the groups that meet a condition with their machines, and count all of them."""
-        total = select(func.count().label("tests")).select_from(compared).cte("total")
+        """Return the groups that meet a condition with their machines, and count all of them.
+
+        Anonymous profiles are of no known machine, and left out here, of groups and not of millions of rows.
+        """
+        known = compared.c.host_id.not_like(ANONYMOUS)
+        total = select(func.count().label("tests")).select_from(compared).where(known).cte("total")
         newest = (
             select(_q.c.id)
             .where(text(MEASURED), _q.c.setup == compared.c.setup, _q.c.host_id == compared.c.host_id)
@@ -186,7 +187,7 @@ class FleetQuery:
             .limit(1)
             .scalar_subquery()
         )
-        chosen = select(compared, newest.label("example")).where(condition)
+        chosen = select(compared, newest.label("example")).where(condition, known)
         chosen = chosen.order_by(order.desc()).limit(most) if order is not None else chosen
         found = chosen.cte("found")
         columns = [profile_points.c[each] for each in _MACHINE]
@@ -208,7 +209,7 @@ class FleetQuery:
             rows = self.connection.execute(
                 select(*columns)
                 .join_from(part, profile_points, and_(_p.setup == part.c.setup, _p.host_id == part.c.host_id))
-                .where(text(MEASURED), _has_energy(), self.wanted.condition())
+                .where(text(MEASURED), self.wanted.condition())
                 .order_by(_p.setup, _p.host_id, _p.created_ns, _p.inferometer_version)
             ).all()
             own: dict[tuple[int, str], dict[str, list[Any]]] = {}
@@ -229,11 +230,6 @@ def fleet_query(engine: Engine, wanted: PointFilter) -> Iterator[FleetQuery]:
             for name, value in _SETTINGS.items():
                 connection.execute(text(f"SET LOCAL {name} = {value}"))
         yield FleetQuery(connection, wanted)
-
-
-def _has_energy() -> ColumnElement[bool]:
-    """Return the condition of a row whose energy has a logarithm."""
-    return and_(_p.joules_per_unit > _LEAST_JOULES, _p.joules_per_unit < _MOST_JOULES)
 
 
 def _energy_series(machine: Machine, days: Sequence[Sequence[Any]]) -> EnergySeries:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VALID = "valid"
-MEASURED = "valid AND energy_source = 'measured'"
-"""The conditions of rows with figures that count, and of those with energies that sensors measured."""
+MEASURED = "valid AND energy_source = 'measured' AND joules_per_unit > 1e-30 AND joules_per_unit < 1e30"
+"""The conditions of rows with figures that count, and of those with energies that sensors measured.
+
+Ratios of energies in this range are finite; PostgreSQL orders NaN and infinity above it.
+"""
 _ENDS = ("", "_lower", "_upper")
 _TYPES: dict[str, Any] = {"str": Text, "int": BigInteger, "bool": Boolean, "float | None": Double}
 

@@ -63,7 +63,7 @@ def upgrade() -> None:
         "profile_points_energies",
         ["setup", "host_id", "date"],
         ["created_ns", "joules_per_unit", "inferometer_version"],
-        "valid AND energy_source = 'measured'",
+        "valid AND energy_source = 'measured' AND joules_per_unit > 1e-30 AND joules_per_unit < 1e30",
     )
     index("profile_points_costs", keys, figures, "valid")
 
