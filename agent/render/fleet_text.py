@@ -21,7 +21,7 @@ _AGES = ((172_800.0, 86_400.0, "d"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min")
 def fleet_text(state: FleetState, width: int) -> str:
     """Return the counts of hosts, and a table of those that need attention first."""
     counts = ", ".join(f"{state.count(each):,} {each}" for each in ("current", "stale", "ahead", "missing"))
-    lines = [f"{len(state.hosts):,} hosts: {counts}"]
+    lines = [f"{len(state.hosts):,} host{'' if len(state.hosts) == 1 else 's'}: {counts}"]
     if len(state.versions) > 1:
         ordered = sorted(state.versions.items(), key=lambda each: -each[1])
         versions = ", ".join(f"{name} on {count:,}" for name, count in ordered[:_VERSIONS])

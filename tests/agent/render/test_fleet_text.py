@@ -54,5 +54,6 @@ def test_the_versions_that_most_hosts_have_are_shown() -> None:
 
 
 def test_a_profile_of_the_year_1970_has_a_time() -> None:
-    [found] = fleet_json(FleetState((HostState("a", "a", "stale", 1, 0, 1.0, "", ""),), {}))["hosts"]
-    assert found["newest"] == "1970-01-01T00:00:00.000000000Z"
+    state = FleetState((HostState("a", "a", "stale", 1, 0, 1.0, "", ""),), {})
+    assert fleet_json(state)["hosts"][0]["newest"] == "1970-01-01T00:00:00.000000000Z"
+    assert fleet_text(state, 80).startswith("1 host: 0 current, 1 stale")
