@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Text, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Index, Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ MEASURED = "valid AND energy_source = 'measured' AND joules_per_unit > 1e-30 AND
 Ratios of energies in this range are finite; PostgreSQL orders NaN and infinity above it.
 """
 _ENDS = ("", "_lower", "_upper")
+_FIGURES = [f"{name}{end}" for name in ("joules_per_unit", "cost_per_million_units") for end in _ENDS]
 _TYPES: dict[str, Any] = {"str": Text, "int": BigInteger, "bool": Boolean, "float | None": Double}
 
 
@@ -93,17 +94,24 @@ def point_columns() -> list[Column[Any]]:
     ]
 
 
+def point_range() -> CheckConstraint:
+    """Return the range of the figures that views add and square: without it a row that overflows would stop a view."""
+    return CheckConstraint(
+        " AND ".join(f"({name} = 0 OR abs({name}) BETWEEN 1e-30 AND 1e30)" for name in _FIGURES),
+        name="profile_points_range",
+    )
+
+
 def point_indexes() -> list[Index]:
     """Return the indexes of the views of a fleet: two from which PostgreSQL answers them alone, and one for one host.
 
     The two have their rows in the order in which a view groups them, and the figures that the view reads.
     """
-    figures = [f"{name}{end}" for name in ("joules_per_unit", "cost_per_million_units") for end in _ENDS]
     energies = ["created_ns", "joules_per_unit", "inferometer_version"]
     costs = ("cost_group", "host_id", "month", "site")
     return [
         _index("profile_points_energies", ("setup", "host_id", "date"), energies, MEASURED),
-        _index("profile_points_costs", costs, figures, VALID),
+        _index("profile_points_costs", costs, _FIGURES, VALID),
         Index("profile_points_host_name", "host_name"),
     ]
 

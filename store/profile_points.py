@@ -33,8 +33,8 @@ _NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "thre
 _IN_COST_GROUP = ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
 _MILLION = 1e6
 TOKEN, INFERENCE = "output token", "inference"
-_LARGEST = 1e100
-"""A figure beyond is none: sums of its square over many profiles would overflow."""
+_LEAST, _MOST = 1e-30, 1e30
+"""The range of figures other than 0, in which no view overflows (`store.profile_point.point_range`)."""
 
 
 def replace_points(connection: Connection, profile_id: str, created_ns: int, text: str) -> None:
@@ -137,12 +137,16 @@ def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfileP
 
 
 def _columns(figures: Mapping[str, _Json | None]) -> _Json:
-    """Return the columns of figures: the mean and both bounds of each. A number that is not finite is unknown."""
+    """Return the columns of figures: the mean and both bounds of each. A number out of range is unknown."""
     ends = {"": "mean", "_lower": "lower", "_upper": "upper"}
     found: _Json = {
         f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()
     }
-    return {name: value if value is not None and abs(value) < _LARGEST else None for name, value in found.items()}
+    return {name: own if own is not None and _in_range(own) else None for name, own in found.items()}
+
+
+def _in_range(number: float) -> bool:
+    return number == 0 or _LEAST <= abs(number) <= _MOST
 
 
 def _whole(number: int) -> int:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from store.profile_point import point_columns, point_indexes
+from store.profile_point import point_columns, point_indexes, point_range
 from store.views import views
 
 REVISION = "0008"
@@ -266,6 +266,7 @@ profile_points = Table(
     *point_columns(),
     _checksum(),
     Index("profile_points_profile", "profile_id"),
+    point_range(),
     *point_indexes(),
 )
 

@@ -60,6 +60,8 @@ CHANGES = (
     (("points", 0, "cost", "allocation"), None),
     (("points", 0, "power"), None),
     (("points", 0, "valid"), False),
+    (("points", 0, "repeats"), 1 << 70),
+    (("points", 0, "energy", "joules_per_output_token", "mean"), 1e40),
     (("points", 0, "energy", "joules_per_output_token", "upper"), float("inf")),
     (("points", 0, "cost", "allocation", "per_million_output_tokens", "energy", "lower"), None),
     (("points", 0, "cost", "allocation", "per_inference", "capital"), None),

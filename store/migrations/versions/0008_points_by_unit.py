@@ -7,7 +7,6 @@ the copy.
 
 import hashlib
 import json
-import math
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -33,6 +32,7 @@ FIGURES = (
     "cost_per_million_units",
 )
 ENDS = {"": "mean", "_lower": "lower", "_upper": "upper"}
+LEAST, MOST = 1e-30, 1e30
 LONGEST_TEXT = 200
 ACCELERATORS = ("gpu", "npu", "fpga", "accelerator")
 NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "threads", "model", "precision"})
@@ -42,6 +42,8 @@ Json = dict[str, Any]
 
 def upgrade() -> None:
     op.drop_table("profile_points")
+    figures = [f"{name}{end}" for name in ("joules_per_unit", "cost_per_million_units") for end in ENDS]
+    finite = " AND ".join(f"({name} = 0 OR abs({name}) BETWEEN 1e-30 AND 1e30)" for name in figures)
     table = op.create_table(
         "profile_points",
         sa.Column("id", row_id, nullable=False),
@@ -53,11 +55,11 @@ def upgrade() -> None:
         sa.Column("checksum", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["profile_id"], ["profiles.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
+        sa.CheckConstraint(finite, name="profile_points_range"),
     )
     fill(op.get_bind(), table)
     op.create_index("profile_points_profile", "profile_points", ["profile_id"])
     op.create_index("profile_points_host_name", "profile_points", ["host_name"])
-    figures = [f"{name}{end}" for name in ("joules_per_unit", "cost_per_million_units") for end in ENDS]
     keys = ["cost_group", "host_id", "month", "site"]
     index(
         "profile_points_energies",
@@ -170,7 +172,7 @@ def row_of(document: Json, point: Json, facts: Json) -> Json:
             *(texts[name] for name in ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")),
         ),
         "valid": point["valid"],
-        "repeats": point["repeats"],
+        "repeats": whole(point["repeats"]),
         **ends("joules_per_unit", energy_of(point["energy"], unit)),
         **ends("output_tokens_per_second", point["output_tokens_per_second"]),
         **ends("inferences_per_second", point["inferences_per_second"]),
@@ -181,7 +183,17 @@ def row_of(document: Json, point: Json, facts: Json) -> Json:
 
 def ends(name: str, value: Json | None) -> Json:
     found: Json = {f"{name}{end}": value and value[key] for end, key in ENDS.items()}
-    return {name: each if each is not None and math.isfinite(each) else None for name, each in found.items()}
+    return {name: each if each is not None and in_range(each) else None for name, each in found.items()}
+
+
+def in_range(number: float) -> bool:
+    return number == 0 or LEAST <= abs(number) <= MOST
+
+
+def whole(number: int) -> int:
+    if abs(number) >= 1 << 63:
+        raise OverflowError("a whole number has more than 64 bits")
+    return number
 
 
 def energy_of(energy: Json | None, unit: str) -> Json | None:
