@@ -58,22 +58,19 @@ def fleet_state(
 ) -> FleetState:
     """Return the state of the hosts that have profiles, and of those that should have some.
 
-    `logins` are the hosts with a login, each id with its login; `expected` are names of hosts or of logins. A host is
-    stale if its newest profile is older than `stale_seconds`.
+    `logins` are the hosts with a login, each id with its login; `expected` are names of hosts or of logins. The
+    name of a login is that of its host alone, since another host can take any name. A host is stale if its newest
+    profile is older than `stale_seconds`.
     """
     versions = Counter(host.inferometer_version for host in hosts if host.inferometer_version)
     usual = max(versions, key=lambda each: (versions[each], each), default="")
     names = Counter(host.name for host in hosts)
     found = [_state(host, usual, names, now_ns, stale_seconds) for host in hosts]
     present = {host.host_id for host in found}
-    named = names.keys() | {login for host_id, login in logins.items() if host_id in present}
+    owners = {login: host_id for host_id, login in logins.items() if host_id != _ANONYMOUS}
     missing = [
-        *(_missing(name, "") for name in sorted(set(expected) - named)),
-        *(
-            _missing(login, host_id)
-            for host_id, login in sorted(logins.items())
-            if host_id not in present and host_id != _ANONYMOUS and login not in expected
-        ),
+        *(_missing(name, "") for name in sorted(set(expected) - owners.keys() - names.keys())),
+        *(_missing(login, host_id) for login, host_id in sorted(owners.items()) if host_id not in present),
     ]
     ordered = sorted((*missing, *found), key=lambda host: (_ORDER[host.state], host.name, host.host_id))
     return FleetState(tuple(ordered), dict(sorted(versions.items())))

@@ -50,6 +50,14 @@ def test_an_expected_host_may_be_named_by_its_login() -> None:
     }
 
 
+def test_a_host_that_takes_the_name_of_a_login_does_not_stand_in_for_its_host() -> None:
+    found = fleet_state([host("gpu2", host_id="a")], {"a": "gpu1", "b": "gpu2"}, ("gpu2",), NOW_NS, 1.0)
+    assert [(each.name, each.host_id, each.state) for each in found.hosts] == [
+        ("gpu2", "b", "missing"),
+        ("gpu2", "a", "current"),
+    ]
+
+
 def test_an_anonymized_profile_is_neither_stale_nor_the_namesake_of_another_one() -> None:
     hosts = [host("anonymous", 9 * DAY_NS, host_id=f"anonymous-{number}") for number in range(2)]
     assert [(each.state, each.notes) for each in fleet_state(hosts, {}, (), NOW_NS, 1.0).hosts] == [("current", ())] * 2
