@@ -49,7 +49,8 @@ class FleetDatabase:
 
     def login(self, name: str, host: str) -> str:
         """Map a login to a host, with the script that the administrator uses."""
-        done = self.server.psql(self.name, script("host"), "-v", f"login={name}", "-v", f"host={host}")
+        own = "anonymous=yes" if host == "anonymous" else f"host={host}"
+        done = self.server.psql(self.name, script("host"), "-v", f"login={name}", "-v", own)
         assert done.returncode == 0, done.stderr
         return name
 

@@ -1,19 +1,27 @@
 -- Adds the login of one host, or moves it to another host. Run it in the fleet's database, as a superuser, after
 -- `inferometer fleet init`:
 --   psql -d fleet -v login=gpu1 -v host="$(ssh gpu1 inferometer fleet id)" -f host.sql
--- Then give it a password with \password, or a certificate. With -v host=anonymous the login pushes anonymized
--- profiles only, and many hosts can share it. To remove it: DELETE FROM fleet_logins WHERE login = 'gpu1'; DROP ROLE gpu1;
+-- Then give it a password with \password, or a certificate. With -v anonymous=yes in place of the host the login reads
+-- and adds anonymized profiles only, and many hosts can share it. To remove it: DELETE FROM fleet_logins WHERE login = 'gpu1'; DROP ROLE gpu1;
 -- The id of a host is no secret, and a host can state that of another one: a host that has a login gets no second one.
 
 \set ON_ERROR_STOP on
+\if :{?anonymous}
+\set host anonymous
+\endif
 BEGIN;
-SELECT set_config('fleet.login', :'login', true), set_config('fleet.host', :'host', true) \g /dev/null
+SELECT set_config('fleet.login', :'login', true), set_config('fleet.host', :'host', true),
+  set_config('fleet.anonymous', (:{?anonymous})::text, true) \g /dev/null
 DO $do$
 DECLARE
   wanted constant text := current_setting('fleet.login');
   host constant text := current_setting('fleet.host');
   other text;
 BEGIN
+  IF host = 'anonymous' AND NOT current_setting('fleet.anonymous')::boolean THEN
+    RAISE EXCEPTION 'the host states the id of anonymized profiles, and its login would read them all. If you mean a login for '
+      'anonymized profiles, give -v anonymous=yes in place of the host';
+  END IF;
   IF octet_length(wanted) > 63 THEN
     RAISE EXCEPTION 'login %: PostgreSQL cuts a name after 63 bytes, so that two could be one. Choose a shorter one', wanted;
   END IF;
