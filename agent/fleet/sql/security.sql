@@ -23,7 +23,7 @@ DECLARE
   own constant text := $$(%1$s = (SELECT fleet_host())
     OR ((SELECT fleet_host()) = 'import-anonymous' AND %1$s LIKE 'import-anonymous-%%'))$$;
   item record;
-  added_columns text;
+  item_columns text;
   bounded text;
 BEGIN
   FOR item IN SELECT c.relname, c.relkind FROM pg_class c
@@ -82,13 +82,18 @@ BEGIN
       AND atttypid IN ('float8'::regtype, 'text'::regtype);
   EXECUTE 'CREATE POLICY bounded ON profile_points AS RESTRICTIVE FOR INSERT TO inferometer_pushers WITH CHECK (' || bounded || ')';
 
+  -- The right to update single columns: that to update a table has the right to lock it, and so to stop all hosts.
+  SELECT string_agg(quote_ident(attname), ', ') INTO item_columns FROM pg_attribute
+    WHERE attrelid = 'hosts'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id';
+  EXECUTE format('GRANT UPDATE (%s) ON hosts TO inferometer_pushers', item_columns);
+
   -- A login chooses no number of these rows, since it could take those of others, and sees none that counts the rows of
   -- others: a number is the microsecond of its row with eleven random bits, so that numbers grow as those of a sequence.
   REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, inferometer_pushers, inferometer_readers;
   FOR item IN SELECT unnest(ARRAY['recordings', 'profile_points']) AS relname LOOP
-    SELECT string_agg(quote_ident(attname), ', ') INTO added_columns FROM pg_attribute
+    SELECT string_agg(quote_ident(attname), ', ') INTO item_columns FROM pg_attribute
       WHERE attrelid = item.relname::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id';
-    EXECUTE format('GRANT SELECT, INSERT (%s) ON %I TO inferometer_pushers', added_columns, item.relname);
+    EXECUTE format('GRANT SELECT, INSERT (%s) ON %I TO inferometer_pushers', item_columns, item.relname);
     EXECUTE format('ALTER TABLE %I ALTER COLUMN id SET DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 2048'
       ' + floor(random() * 2048)::bigint', item.relname);
   END LOOP;
@@ -97,4 +102,3 @@ $do$;
 
 GRANT SELECT ON inferometer_version, fleet_logins TO inferometer_pushers;
 GRANT SELECT, INSERT ON hosts, runs, profiles TO inferometer_pushers;
-GRANT UPDATE ON hosts TO inferometer_pushers;

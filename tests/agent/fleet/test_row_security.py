@@ -135,6 +135,27 @@ def test_a_host_deletes_and_changes_nothing(fleet: FleetDatabase, table: str) ->
     assert contents(fleet) == before
 
 
+@pytest.mark.parametrize(
+    "mode", ["ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE", "SHARE UPDATE EXCLUSIVE"]
+)
+def test_a_host_locks_no_table_against_others(fleet: FleetDatabase, mode: str) -> None:
+    names = {*metadata.tables, *views("postgresql"), "inferometer_version", "fleet_logins"}
+    for name in sorted(names):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            fleet.sql("host_a", f"LOCK TABLE {name} IN {mode} MODE")
+
+
+def test_a_database_of_an_earlier_version_gets_the_rights_of_columns(fleet: FleetDatabase) -> None:
+    fleet.sql(OWNER, "GRANT UPDATE ON hosts TO inferometer_pushers")
+    initialize(fleet.target(OWNER))
+    with pytest.raises(DBAPIError, match="permission denied"):
+        fleet.sql("host_a", "LOCK TABLE hosts IN ACCESS EXCLUSIVE MODE")
+    renamed = document_of("a", 1)
+    renamed["host"]["name"] = "renamed"
+    assert fleet.place("host_a").add([renamed], anonymized=False).uids == ["a-1"]
+    assert fleet.sql("host_a", "SELECT name FROM hosts") == [("renamed",)]
+
+
 def test_a_host_describes_only_itself(fleet: FleetDatabase) -> None:
     fleet.sql("host_a", "UPDATE hosts SET name = 'renamed'")
     assert fleet.sql(OWNER, "SELECT id, name FROM hosts ORDER BY id") == [
@@ -274,6 +295,7 @@ LONG = "l" * 63
         ("new", "", "fleet_logins_host_id_check"),
         ("new", "h" * 57, "fleet_logins_host_id_check"),
         ("new", "anonymous-0123456789abcdef", "fleet_logins_host_id_check"),
+        ("new", "anonymous", "the host states the id of anonymized profiles"),
     ],
 )
 def test_no_login_is_mapped_to_the_identity_of_another_one(
