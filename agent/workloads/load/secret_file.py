@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def read_secret(file: Path, source: str) -> str:
             if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
                 raise WorkloadError(f"{source}: it is not a file", "name the file with the secret")
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise WorkloadError(f"{source}: other users have access to it", f"chmod 600 {file.name}")
+                raise WorkloadError(f"{source}: other users have access to it", f"chmod 600 {shlex.quote(str(file))}")
             folders = (os.fstat(place.directory), file.parent.stat()) if place.descriptor is None else ()
             if any(map(_replaceable, folders)):
                 raise WorkloadError(f"{source}: other users can replace it", "move it to a folder of your own")

@@ -108,7 +108,7 @@ def test_a_service_that_cannot_measure_the_server_is_refused(tmp_path: Path, arg
     [
         ((), "user:secret", 0o600, "--energy-credentials file: a password needs --energy-from with https"),
         (("--energy-from", "http://node1:1"), "user:secret", 0o600, "a password needs --energy-from with https"),
-        (("--energy-from", "https://node1:1"), "user:secret", 0o644, "other users have access to it: chmod 600 file"),
+        (("--energy-from", "https://node1:1"), "user:secret", 0o644, "other users have access to it: chmod 600 /"),
         (("--energy-from", "https://node1:1"), "secret", 0o600, "this is not user:password"),
         (("--energy-from", "https://node1:1"), None, 0o600, "No such file or directory: check the path"),
     ],

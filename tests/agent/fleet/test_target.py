@@ -80,7 +80,7 @@ def test_a_password_comes_from_a_file_that_only_its_owner_reads(tmp_path: Path) 
     file = tmp_path / "password"
     file.write_text("s3cret\n")
     file.chmod(0o640)
-    with pytest.raises(FleetError, match="other users have access to it: chmod 600 password"):
+    with pytest.raises(FleetError, match=f"other users have access to it: chmod 600 {file}$"):
         target_of("postgresql://gpu1@localhost/fleet", file)
     file.chmod(0o600)
     target = target_of("postgresql://gpu1@localhost/fleet", file)

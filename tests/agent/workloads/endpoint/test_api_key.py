@@ -46,7 +46,7 @@ def test_a_file_that_others_can_read_is_refused(key_file):
     key_file.chmod(0o644)
     with pytest.raises(WorkloadError, match="other users have access") as refused:
         read_api_key(key_file, {})
-    assert refused.value.remedy == "chmod 600 key"
+    assert refused.value.remedy == f"chmod 600 {key_file}"
 
 
 @pytest.mark.parametrize("content", ["", "a b", "a\nb", "ключ", "x" * 5000])

@@ -46,7 +46,7 @@ def test_a_secret_header_comes_from_a_file_of_its_owner(tmp_path, monkeypatch):
     secret.chmod(0o640)
     with pytest.raises(WorkloadError, match="other users have access") as refused:
         resolved(headers)
-    assert refused.value.remedy == "chmod 600 key"
+    assert refused.value.remedy == f"chmod 600 {secret}"
 
 
 @pytest.mark.parametrize("content", [b"abc\r\nX-Other: 1", b"abc\xff", "ключ".encode()])
