@@ -142,7 +142,7 @@ def _columns(figures: Mapping[str, _Json | None]) -> _Json:
     found: _Json = {
         f"{name}{end}": value and value[key] for name, value in figures.items() for end, key in ends.items()
     }
-    return {name: own if own is not None and _in_range(own) else None for name, own in found.items()}
+    return {name: float(own) if own is not None and _in_range(own) else None for name, own in found.items()}
 
 
 def _in_range(number: float) -> bool:

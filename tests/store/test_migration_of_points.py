@@ -61,6 +61,7 @@ CHANGES = (
     (("points", 0, "power"), None),
     (("points", 0, "valid"), False),
     (("points", 0, "repeats"), 1 << 70),
+    (("points", 0, "output_tokens_per_second", "upper"), (1 << 53) + 1),
     (("points", 0, "energy", "joules_per_output_token", "mean"), 1e40),
     (("points", 0, "energy", "joules_per_output_token", "upper"), float("inf")),
     (("points", 0, "cost", "allocation", "per_million_output_tokens", "energy", "lower"), None),

@@ -279,3 +279,10 @@ def test_a_damaged_point_is_found_by_a_check(engine, host):
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE profile_points SET watts = watts + 1 WHERE id = 1")
     assert check(engine) == ("Point 1: its checksum is wrong",)
+
+
+@pytest.mark.parametrize("number", [(1 << 53) + 1, 7])
+def test_a_whole_number_is_a_float_in_a_row(number):
+    [row, *_] = points_of(changed("points", 0, "output_tokens_per_second", "upper", number), "uid", CREATED_NS)
+    assert isinstance(row.output_tokens_per_second_upper, float)
+    assert row.output_tokens_per_second_upper == float(number)

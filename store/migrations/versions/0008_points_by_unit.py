@@ -183,7 +183,7 @@ def row_of(document: Json, point: Json, facts: Json) -> Json:
 
 def ends(name: str, value: Json | None) -> Json:
     found: Json = {f"{name}{end}": value and value[key] for end, key in ENDS.items()}
-    return {name: each if each is not None and in_range(each) else None for name, each in found.items()}
+    return {name: float(each) if each is not None and in_range(each) else None for name, each in found.items()}
 
 
 def in_range(number: float) -> bool:
