@@ -35,7 +35,7 @@ def query(
     from agent.render.tables import table
 
     try:
-        connection = points_table(points_of_bundles(DirectoryPlace(folder).bundles(0, {}), warn))
+        connection = points_table(points_of_bundles(DirectoryPlace(folder).bundles(0, {}), warn), warn)
     except ImportError as error:
         fail(f"queries need the extra `duckdb` ({error}): pip install 'inferometer[duckdb]'", ExitCode.USAGE)
     except FleetError as error:

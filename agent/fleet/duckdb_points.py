@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Boolean, Double, Integer
 
+from agent.fleet.place import ODD, Refused
 from store.profile_point import PROFILE_POINT_COLUMNS
 from store.schema import profile_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from store.profile_point import ProfilePoint
 
@@ -21,10 +23,11 @@ _ROWS_AT_ONCE = 10_000
 _NO_NETWORK = {"autoinstall_known_extensions": "false"}
 
 
-def points_table(points: Iterable[ProfilePoint]) -> Any:
+def points_table(points: Iterable[ProfilePoint], report: Callable[[Refused], object]) -> Any:
     """Return a connection to a database in memory with the table `points`.
 
-    Its columns are those of `profile_points` in docs/store.md. Raises ImportError without the extra `duckdb`.
+    Its columns are those of `profile_points` in docs/store.md; `report` receives each point that they cannot hold.
+    Raises ImportError without the extra `duckdb`.
     """
     import duckdb  # noqa: PLC0415  an extra
     import pyarrow as pa  # noqa: PLC0415  same
@@ -35,19 +38,41 @@ def points_table(points: Iterable[ProfilePoint]) -> Any:
     connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM rows")  # noqa: S608  our own names
     waiting = iter(points)
     while batch := list(islice(waiting, _ROWS_AT_ONCE)):
-        connection.register("rows", pa.Table.from_pylist([asdict(each) for each in batch], schema=schema))
-        connection.execute(f"INSERT INTO {TABLE} SELECT * FROM rows")  # noqa: S608  our own names
+        for rows in _tables(batch, schema, report):
+            connection.register("rows", rows)
+            connection.execute(f"INSERT INTO {TABLE} SELECT * FROM rows")  # noqa: S608  our own names
     connection.unregister("rows")
     return connection
 
 
+def _tables(batch: Sequence[ProfilePoint], schema: Any, report: Callable[[Refused], object]) -> Iterator[Any]:
+    """Yield points as tables of Arrow: one, or several without the points that have a value which Arrow refuses."""
+    import pyarrow as pa  # noqa: PLC0415  an extra
+
+    try:
+        yield pa.Table.from_pylist([asdict(each) for each in batch], schema=schema)
+    except (pa.ArrowException, *ODD) as error:
+        if len(batch) == 1:
+            report(Refused(batch[0].profile_id, f"a column of `{TABLE}` cannot hold it ({error})"))
+            return
+        half = len(batch) // 2
+        for part in (batch[:half], batch[half:]):
+            yield from _tables(part, schema, report)
+
+
 def answer(connection: Any, sql: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    """Return the columns and the rows of a query. Raises ValueError with the message of DuckDB."""
+    """Return the columns and the rows of a query.
+
+    Raises ValueError with the message of DuckDB, or if two columns have one name.
+    """
     import duckdb  # noqa: PLC0415  an extra
 
     try:
         found = connection.execute(sql)
-        return [column[0] for column in found.description or ()], found.fetchall()
+        columns = [column[0] for column in found.description or ()]
+        if doubled := [name for name, count in Counter(columns).items() if count > 1]:
+            raise ValueError(f"several columns have the name {doubled[0]!r}. Name each with AS")
+        return columns, found.fetchall()
     except duckdb.Error as error:
         raise ValueError(str(error)) from error
 

@@ -19,14 +19,14 @@ QUERIES = re.findall(r"```sql\n(.+?)```", (ROOT / "docs/fleet-views.md").read_te
 @pytest.fixture
 def connection():
     points = [*fleet(5, 40), *machine("hot", [3.0, 3.1]), point("far", site="fra", joules=1.0)]
-    opened = points_table(points)
+    opened = points_table(points, print)
     yield opened
     opened.close()
 
 
 def test_the_table_has_every_column_and_value():
     points = [point("a", setup=-(2**63)), point("b", joules=None)]
-    connection = points_table(iter(points))
+    connection = points_table(iter(points), print)
     columns, rows = answer(connection, "SELECT * FROM points")
     assert tuple(columns) == PROFILE_POINT_COLUMNS
     assert rows == [tuple(asdict(each).values()) for each in points]
@@ -35,13 +35,29 @@ def test_the_table_has_every_column_and_value():
 
 def test_more_points_than_one_batch_are_all_in_the_table(monkeypatch):
     monkeypatch.setattr("agent.fleet.duckdb_points._ROWS_AT_ONCE", 3)
-    connection = points_table(islice(fleet(4, 2), 7))
+    connection = points_table(islice(fleet(4, 2), 7), print)
     assert answer(connection, "SELECT count(*) FROM points") == (["count_star()"], [(7,)])
     connection.close()
 
 
+def test_a_point_that_no_column_holds_is_refused_by_name_and_the_others_are_in_the_table():
+    refused = []
+    connection = points_table(
+        [point("a"), point("b", watts=(1 << 53) + 1), point("c", repeats=1 << 70)], refused.append
+    )
+    assert answer(connection, "SELECT profile_id FROM points")[1] == [("a-0",)]
+    assert [each.name for each in refused] == ["b-0", "c-0"]
+    connection.close()
+
+
+def test_two_columns_of_one_name_are_refused(connection):
+    twice = "SELECT a.host_id, b.host_id FROM points a JOIN points b USING (profile_id)"
+    with pytest.raises(ValueError, match=r"several columns have the name 'host_id'\. Name each with AS"):
+        answer(connection, twice)
+
+
 def rows_of(query, points):
-    connection = points_table(points)
+    connection = points_table(points, print)
     columns, rows = answer(connection, query)
     connection.close()
     return [dict(zip(columns, row, strict=True)) for row in rows]
