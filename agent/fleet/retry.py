@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from store.errors import TransientStoreError
+from store.errors import StoreError, TransientStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,12 @@ _FINAL = re.compile(
 """Reasons of a refused connection that no attempt changes. libpq gives no code for them: those of a server with
 messages in another language are tried again until the time is over.
 """
+_NO_RIGHT = re.compile("permission denied for database|not permitted to log ?in", re.IGNORECASE)
+"""Reasons of the same kind that the owner of the database can end (SQLSTATE 42501 and 28000)."""
+_GRANT = (
+    "Its owner runs the script of `inferometer fleet sql host` for a login that pushes, or grants inferometer_readers "
+    "to one that reads"
+)
 
 
 class Retry:
@@ -41,6 +47,8 @@ class Retry:
             try:
                 return call()
             except TransientStoreError as error:
+                if _NO_RIGHT.search(error.cause):
+                    raise StoreError(error.database, error.cause, _GRANT) from error
                 wait = random.uniform(0, longest)  # noqa: S311  no secret depends on it
                 if _FINAL.search(error.cause) or time.monotonic() + wait > ends:
                     raise

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from agent.fleet.retry import Retry
 from store.errors import StoreError, TransientStoreError
+
+if TYPE_CHECKING:
+    from fleet_databases import FleetDatabase
 
 
 class Refusing:
@@ -44,6 +49,8 @@ def test_the_last_error_is_raised_at_the_end_of_the_time() -> None:
         TransientStoreError("db", 'no pg_hba.conf entry for host "192.0.2.1"', "Check"),
         TransientStoreError("db", "SSL error: certificate verify failed", "Check"),
         TransientStoreError("db", "server does not support SSL, but SSL was required", "Check"),
+        TransientStoreError("db", 'FATAL: permission denied for database "fleet"', "Check"),
+        TransientStoreError("db", 'FATAL: role "gpu1" is not permitted to log in', "Check"),
     ],
 )
 def test_an_error_that_stays_is_raised_at_once(error: StoreError) -> None:
@@ -51,6 +58,23 @@ def test_an_error_that_stays_is_raised_at_once(error: StoreError) -> None:
     with pytest.raises(StoreError):
         Retry(lambda _: None)(call)
     assert call.calls == 1
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("role", "cause"),
+    [("stranger LOGIN", "permission denied for database"), ("stranger NOLOGIN", "is not permitted to log in")],
+)
+def test_a_login_that_may_not_connect_has_the_remedy_of_the_owner(
+    database: FleetDatabase, role: str, cause: str
+) -> None:
+    assert database.server.psql(database.name, f"CREATE ROLE {role}").returncode == 0
+    try:
+        with pytest.raises(StoreError, match=f"{cause}.*`inferometer fleet sql host`.*grants inferometer_readers"):
+            database.place("stranger")
+    finally:
+        database.server.psql(database.name, "DROP ROLE stranger")
+    assert database.waits == []
 
 
 def test_clients_that_were_refused_at_once_return_at_different_times() -> None:
