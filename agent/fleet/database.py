@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from agent.bundles.writing import bundle_bytes
 from agent.fleet.place import ODD, Added, Key, Refused, reason_of
 from agent.profiling.document.versions import parse
 from store.errors import ForeignHostError, UnstorableError
-from store.fleet import FleetProfile, FleetStore, fleet_id
+from store.fleet import FleetKey, FleetProfile, FleetStore, fleet_id
 from store.records import RunStatus
 
 if TYPE_CHECKING:
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from agent.bundles.manifest import Bundle
     from agent.fleet.retry import Retry
     from agent.fleet.target import Target
-    from store.fleet import FleetHost, FleetKey
+    from store.fleet import FleetHost
 
 _Json = dict[str, Any]
 _REFUSALS = (ForeignHostError, UnstorableError, *ODD)
 """The errors of one profile, which do not concern the others."""
 OTHER_HOST = "the store has a profile of this id from another host. Nothing was changed; delete that one to pull this"
 OTHER_CONTENT = "it is there already, with other content. Nothing was changed; delete that one to replace it"
+
+SEVERAL_HOSTS = "{} have a profile of this id each, and one of them is wrong. Delete the wrong one there"
 
 
 class DatabasePlace:
@@ -94,12 +97,25 @@ class DatabasePlace:
             return False
 
     def bundles(self, since_ns: int, known: Mapping[str, str]) -> Iterator[Bundle | Refused]:
-        """Yield the profiles as bundles without samples, each checked like the file of a bundle."""
-        for key in self._retry(partial(self._store.keys, since_ns)):
-            if key.uid not in known:
+        """Yield the profiles as bundles without samples, each checked like the file of a bundle.
+
+        Of several hosts with a profile of one uid, only one that `known` has is trusted with it.
+        """
+        keys, hosts = self._retry(partial(self._store.keys, since_ns)), frozenset(known.values())
+        held = defaultdict[str, list[FleetKey]](list)
+        for key in keys:
+            held[key.uid].append(key)
+        for key in keys:
+            several = held[key.uid]
+            if key.uid in known:
+                if known[key.uid] != key.host_id:
+                    yield Refused(key.id, OTHER_HOST)
+            elif len(several) == 1 or [each for each in several if each.host_id in hosts] == [key]:
                 yield self._bundle(key)
-            elif known[key.uid] != key.host_id:
-                yield Refused(key.id, OTHER_HOST)
+            else:
+                yield Refused(
+                    key.id, SEVERAL_HOSTS.format(" and ".join(f"{each.host_name} ({each.host_id})" for each in several))
+                )
 
     def _bundle(self, key: FleetKey) -> Bundle | Refused:
         try:

@@ -119,15 +119,35 @@ def test_an_odd_profile_is_refused_by_its_uid_and_the_others_are_pushed(
     assert (done.uids, [each.name for each in done.refused]) == (["a-0", "a-2"], ["a-1"])
 
 
-def test_a_second_profile_of_a_uid_is_a_conflict_in_every_pull(
+def test_a_profile_of_a_uid_that_the_store_has_from_another_host_is_a_conflict_in_every_pull(
     database: FleetDatabase, store: Callable[[str], Engine]
 ) -> None:
-    for host in ("a", "b"):
-        add(database.place(f"host_{host}"), document_of(host, id="same"))
+    add(database.place("host_a"), document_of("a", id="same"))
     head = store("head")
-    first, second = pull(database.place(OWNER), head), pull(database.place(OWNER), head)
-    assert (first.uids, len(first.refused)) == (["same"], 1)
-    assert (second.uids, [each.reason for each in second.refused]) == ([], [OTHER_HOST])
+    assert pull(database.place(OWNER), head).uids == ["same"]
+    add(database.place("host_b"), document_of("b", id="same"))
+    for _ in range(2):
+        done = pull(database.place(OWNER), head)
+        assert (done.uids, [each.reason for each in done.refused]) == ([], [OTHER_HOST])
+
+
+def test_a_uid_of_two_hosts_is_that_of_the_one_which_the_store_has_and_else_of_none(
+    database: FleetDatabase, store: Callable[[str], Engine]
+) -> None:
+    add(database.place("host_b"), document_of("b", 1))
+    head = store("head")
+    pull(database.place(OWNER), head)
+    add(database.place("host_a"), document_of("a", id="b-2"))  # by its time the older one
+    add(database.place("host_b"), document_of("b", 2))
+    done = pull(database.place(OWNER), head)
+    assert (done.uids, len(done.refused)) == (["b-2"], 1)
+    assert {profile.id: json.loads(profile.document) for profile in Reader(head).profiles()}["b-2"]["host"][
+        "name"
+    ] == "b"
+    done = pull(database.place(OWNER), store("other"))
+    assert (done.uids, len(done.refused)) == (["b-1"], 2)
+    for each in done.refused:
+        assert each.reason.startswith("a (import-id-of-a) and b (import-id-of-b) have a profile of this id each")
 
 
 def test_a_row_with_the_document_of_another_host_is_refused(
