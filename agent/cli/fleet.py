@@ -66,14 +66,18 @@ def push(
 
     Example: inferometer fleet push --to /mnt/fleet --since 2d
     """
-    from agent.cli.stored_profiles import reading
+    from agent.cli.stored_profiles import database_path, reading
+    from agent.config import default_database
     from agent.fleet.push import Pushed, Selection
     from agent.fleet.push import push as pushed_to
+    from store.errors import MissingDatabaseError
 
     config = configuration(context)
     anonymized = anonymize or (to is None and config.fleet.anonymize)
     selection = Selection(_since_ns(since), imported, anonymized)
     with _place(config.fleet, to, password_file) as place, reading(context) as reader:
+        if reader is None and config.database != default_database():
+            fail(str(MissingDatabaseError(database_path(context))))
         done = pushed_to(reader, place, selection, _progress) if reader else Pushed()
     if as_json:
         print_json({"pushed": done.uids, "present": done.present, "refused": _plain(done.refused)})

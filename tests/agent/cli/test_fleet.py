@@ -118,6 +118,14 @@ def test_a_store_that_does_not_exist_has_nothing_to_push(tmp_path: Path, folder:
     assert (done.returncode, done.stdout) == (0, "0 pushed, 0 there already, 0 refused\n")
 
 
+def test_a_named_store_that_does_not_exist_is_an_error(tmp_path: Path, folder: Path) -> None:
+    named = tmp_path / "typo.db"
+    done = call(tmp_path, "--database", named, "fleet", "push", "--to", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {named}: there is no database here yet" in done.stderr
+    assert not named.exists()
+
+
 def test_the_scripts_and_the_id_of_the_host_are_printed(tmp_path: Path) -> None:
     for name, words in (("roles", "inferometer_pushers"), ("host", "fleet_logins"), ("security", "CREATE POLICY")):
         done = call(tmp_path, "fleet", "sql", name)
