@@ -28,6 +28,7 @@ import psycopg
 from fleet_rows import faults, fill
 from reporting import Bar, arguments, finish, table
 
+from agent.comparison.fleet_outliers import OUTLIER_SHARE, machines_apart
 from agent.fleet.opening import opened_place
 from agent.fleet.push import Selection, push
 from agent.fleet.retry import Retry
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from postgresql_server import Server
+    from store.fleet_query import FleetQuery
 
 HOSTS, PROFILES, PUSHED, CLIENTS = 10_000, 30, 2000, 16
 QUICK_HOSTS, QUICK_PUSHED = 500, 200
@@ -121,11 +123,16 @@ def views(engine: Engine) -> dict[str, Callable[[], Any]]:
             lambda query: query.costs(("hardware", "engine", "site", "month"))
         ),
         "cost by site": asked(lambda query: query.costs(("site",))),
-        "outliers": asked(lambda query: query.siblings(0.1)),
+        "outliers": asked(_outliers),
         "drift: series of the largest changes": asked(lambda query: query.series(6, 1000)),
         "all views of one host": lambda: fleet_view(engine, one, ""),
         "status: newest profile of each host": FleetStore(engine).hosts,
     }
+
+
+def _outliers(query: FleetQuery) -> Any:
+    found = machines_apart(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
+    return query.machines([(each.energy.setup, each.energy.host_id) for each in found])
 
 
 def seconds(call: Callable[[], Any]) -> tuple[float, float]:

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Text, and_, case, column, func, select, text, true, values
+from sqlalchemy import BigInteger, ColumnElement, Float, Text, and_, case, column, func, or_, select, text, true, values
 
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
 from store.fleet_costs import ANONYMOUS, costs_of, number
 from store.fleet_groups import cost_group, variance_of
-from store.fleet_records import EnergySeries, FleetSpan, Machine, SiblingGroup
+from store.fleet_records import EnergySeries, FleetSpan, HostEnergy, Machine
 from store.profile_point import MEASURED
 from store.schema import profile_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import CTE, Connection, Engine, Select
 
@@ -89,45 +89,58 @@ class FleetQuery:
         rows = self.connection.execute(costs_of(self.wanted.condition(), dimensions)).mappings()
         return [cost_group(row, dimensions) for row in rows]
 
-    def siblings(self, at_least: float) -> list[SiblingGroup]:
-        """Return the machines whose mean energy is the share `at_least` above that of their siblings.
+    def siblings(self, at_least: float) -> list[HostEnergy]:
+        """Return the energies of hosts in each setup that has one this share above or below the mean of the others.
 
         Only measured energies count: the errors of a model of the power differ between machines. The values of a
-        machine are those of its days. A machine is tested with three days and three siblings or more;
-        `tested["siblings"]` is the number of tests.
+        machine are those of its days. Machines with three days are compared, among themselves, and four of one setup
+        or more; `tested["siblings"]` is their number. Anonymous profiles are of no known machine, and left out, of
+        groups and not of millions of rows.
         """
         days = self._days().subquery("days")
-        hosts = self._hosts(days, func.sum(days.c.log * days.c.log).label("q")).cte("hosts")
+        hosts = self._hosts(days, func.sum(days.c.log * days.c.log).label("q")).having(
+            func.count() >= _FEWEST_DAYS, days.c.host_id.not_like(ANONYMOUS)
+        )
+        known = hosts.cte("hosts")
+        count, mean = number(), func.sum(known.c.mean) / number()
         groups = (
             select(
-                hosts.c.setup,
-                number().label("hosts"),
-                func.sum(hosts.c.mean).label("s"),
-                func.sum(hosts.c.mean * hosts.c.mean).label("q"),
+                known.c.setup,
+                func.count().label("hosts"),
+                (count / (count - 1) * (func.max(known.c.mean) - mean)).label("above"),
+                (count / (count - 1) * (func.min(known.c.mean) - mean)).label("below"),
             )
-            .where(hosts.c.host_id.not_like(ANONYMOUS))
-            .group_by(hosts.c.setup)
+            .group_by(known.c.setup)
+            .having(func.count() > _FEWEST_SIBLINGS)
             .cte("groups")
         )
-        others = groups.c.hosts - 1
-        compared = (
-            select(
-                hosts,
-                others.label("siblings"),
-                ((groups.c.s - hosts.c.mean) / others).label("others_mean"),
-                (groups.c.q - hosts.c.mean * hosts.c.mean).label("others_q"),
-            )
-            .join(groups, groups.c.setup == hosts.c.setup)
-            .where(hosts.c.n >= _FEWEST_DAYS, others >= _FEWEST_SIBLINGS)
-            .cte("compared")
-        )
-        above = compared.c.mean - compared.c.others_mean >= math.log1p(at_least)
-        found = []
-        for row in self._candidates("siblings", compared, above):
-            own_count, count = int(row["n"]), int(row["siblings"])
-            own = (own_count, row["mean"], variance_of(row["q"], row["mean"], own_count))
-            means = (count, row["others_mean"], variance_of(row["others_q"], row["others_mean"], count))
-            found.append(SiblingGroup(_machine(row), *own, *means))
+        apart = or_(groups.c.above >= math.log1p(at_least), groups.c.below <= math.log1p(-at_least))
+        found = select(known).join(groups, groups.c.setup == known.c.setup).where(apart).cte("found")
+        total = select(func.coalesce(func.sum(groups.c.hosts), 0).label("tests")).cte("total")
+        rows = self.connection.execute(
+            select(total.c.tests, found).select_from(total.outerjoin(found, true())).order_by(found.c.host_id)
+        ).all()
+        self.tested["siblings"] = int(rows[0].tests)
+        return [
+            HostEnergy(each.setup, each.host_id, int(each.n), each.mean, variance_of(each.q, each.mean, int(each.n)))
+            for each in rows
+            if each.host_id is not None
+        ]
+
+    def machines(self, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], Machine]:
+        """Return the machine of each setup and host, as its newest profile names it."""
+        newest = select(_q.c.id).where(text(MEASURED)).order_by(_q.c.date.desc()).limit(1)
+        found: dict[tuple[int, str], Machine] = {}
+        for part in _parts(keys):
+            example = newest.where(_q.c.setup == part.c.setup, _q.c.host_id == part.c.host_id).correlate(part)
+            examples = select(part, example.scalar_subquery().label("example")).cte("examples")
+            columns = [profile_points.c[each] for each in _MACHINE]
+            rows = self.connection.execute(
+                select(examples.c.setup, examples.c.host_id, *columns).join_from(
+                    examples, profile_points, _p.id == examples.c.example
+                )
+            ).mappings()
+            found |= {(row["setup"], row["host_id"]): _machine(dict(row)) for row in rows}
         return found
 
     def series(self, fewest: int, most: int) -> list[EnergySeries]:
@@ -147,9 +160,18 @@ class FleetQuery:
         spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
         rise = hosts.c.n * (hosts.c.ts - hosts.c.t * hosts.c.mean)
         change = rise * rise / func.nullif(hosts.c.n * hosts.c.n * spread, 0.0, type_=Float)
-        compared = select(hosts, change.label("change")).where(hosts.c.n >= fewest).cte("compared")
-        rows = self._candidates("series", compared, compared.c.change.is_not(None), compared.c.change, most)
-        return self._series({(row["setup"], row["host_id"]): _machine(row) for row in rows})
+        compared = (
+            select(hosts.c.setup, hosts.c.host_id, change.label("change"))
+            .where(hosts.c.n >= fewest, hosts.c.host_id.not_like(ANONYMOUS))
+            .cte("compared")
+        )
+        total = select(func.count().label("tests")).select_from(compared).cte("total")
+        found = (
+            select(compared).where(compared.c.change.is_not(None)).order_by(compared.c.change.desc()).limit(most)
+        ).cte("found")
+        rows = self.connection.execute(select(total.c.tests, found).select_from(total.outerjoin(found, true()))).all()
+        self.tested["series"] = rows[0].tests
+        return self._series(self.machines([(each.setup, each.host_id) for each in rows if each.host_id is not None]))
 
     def _days(self, *more: ColumnElement[Any]) -> Select[Any]:
         """Return the mean logarithm of the energy of each host in each setup on each day, and more.
@@ -171,40 +193,9 @@ class FleetQuery:
         keys = (days.c.setup, days.c.host_id)
         return select(*keys, number().label("n"), mean, *more).group_by(*keys)
 
-    def _candidates(
-        self, name: str, compared: CTE, condition: ColumnElement[bool], order: Any = None, most: int | None = None
-    ) -> list[Mapping[str, Any]]:
-        """Return the groups that meet a condition with their machines, and count all of them.
-
-        Anonymous profiles are of no known machine, and left out here, of groups and not of millions of rows.
-        """
-        known = compared.c.host_id.not_like(ANONYMOUS)
-        total = select(func.count().label("tests")).select_from(compared).where(known).cte("total")
-        newest = (
-            select(_q.c.id)
-            .where(text(MEASURED), _q.c.setup == compared.c.setup, _q.c.host_id == compared.c.host_id)
-            .order_by(_q.c.date.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        chosen = select(compared, newest.label("example")).where(condition, known)
-        chosen = chosen.order_by(order.desc()).limit(most) if order is not None else chosen
-        found = chosen.cte("found")
-        columns = [profile_points.c[each] for each in _MACHINE]
-        rows = self.connection.execute(
-            select(total.c.tests, found, *columns)
-            .select_from(total.outerjoin(found, true()).outerjoin(profile_points, _p.id == found.c.example))
-            .order_by(_p.host_name, _p.id)
-        ).mappings()
-        everything = [dict(row) for row in rows]
-        self.tested[name] = everything[0]["tests"]
-        return [row for row in everything if row["example"] is not None]
-
     def _series(self, machines: Mapping[tuple[int, str], Machine]) -> list[EnergySeries]:
-        keys, found = list(machines), []
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            names = values(column("setup", BigInteger), column("host_id", Text), name="part")
-            part = names.data(keys[start : start + _KEYS_AT_ONCE]).cte()
+        found = []
+        for part in _parts(machines):
             columns = (_p.setup, _p.host_id, _p.date, _p.created_ns, _p.joules_per_unit, _p.inferometer_version)
             rows = self.connection.execute(
                 select(*columns)
@@ -230,6 +221,14 @@ def fleet_query(engine: Engine, wanted: PointFilter) -> Iterator[FleetQuery]:
             for name, value in _SETTINGS.items():
                 connection.execute(text(f"SET LOCAL {name} = {value}"))
         yield FleetQuery(connection, wanted)
+
+
+def _parts(keys: Collection[tuple[int, str]]) -> Iterator[CTE]:
+    """Yield setups with hosts as tables of up to `_KEYS_AT_ONCE` rows."""
+    ordered = list(keys)
+    for start in range(0, len(ordered), _KEYS_AT_ONCE):
+        names = values(column("setup", BigInteger), column("host_id", Text), name="part")
+        yield names.data(ordered[start : start + _KEYS_AT_ONCE]).cte()
 
 
 def _energy_series(machine: Machine, days: Sequence[Sequence[Any]]) -> EnergySeries:

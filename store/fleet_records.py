@@ -72,26 +72,23 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class SiblingGroup:
-    """The energies of one host in one setup, and those of its siblings: the other hosts with this setup.
+class HostEnergy:
+    """The energies of one host in one setup; hosts with the same setup are siblings.
 
-    Energies are natural logarithms of joules per unit, such as an output token. `days`, `mean` and `variance` are those
-    of the days of the host, each of which is the mean of its profiles; `siblings`, `siblings_mean` and
-    `siblings_variance` those of the means of the others.
+    Energies are natural logarithms of joules per unit, such as an output token. `mean` and `variance` are those of the
+    `days` of the host, each of which is the mean of its profiles.
     """
 
-    machine: Machine
+    setup: int
+    host_id: str
     days: int
     mean: float
     variance: float
-    siblings: int
-    siblings_mean: float
-    siblings_variance: float
 
 
 @dataclass(frozen=True, slots=True)
 class EnergySeries:
-    """The energies of one host in one setup, a value for each day, as logarithms like those of `SiblingGroup`.
+    """The energies of one host in one setup, a value for each day, as logarithms like those of `HostEnergy`.
 
     `times_ns` are those of the first profiles of the days, `versions` those of Inferometer in the last ones.
     """

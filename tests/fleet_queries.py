@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_points import fleet
+from fleet_points import fleet, machine_named
 from store.fleet_filter import PointFilter
 from store.fleet_query import fleet_query
 
@@ -24,7 +24,8 @@ def assert_queries(engine: Engine) -> None:
     logs = {host: [math.log(each.joules_per_unit) for each in own[host]] for host in hosts}
     with fleet_query(engine, PointFilter()) as query:
         span, [cost] = query.span(), query.costs(("hardware", "site", "month"))
-        siblings, series = query.siblings(-0.5), query.series(6, 1000)
+        siblings, series = query.siblings(0.001), query.series(6, 1000)
+        machines = query.machines([(each.setup, each.host_id) for each in siblings])
         assert query.tested == {"siblings": 6, "series": 6}
     assert span == (6, 48, "2026-01-01", "2026-01-08", 0)
     first = points[0]
@@ -34,15 +35,11 @@ def assert_queries(engine: Engine) -> None:
     assert cost.joules == (6, *map(pytest.approx, (fmean(means), variance(means), fmean(means), fmean(means))))
     half = fmean(means) / 2
     assert cost.cost == (6, *map(pytest.approx, (half, variance(means) / 4, half, half)))
-    assert [each.machine.host for each in siblings] == hosts
-    for each in siblings:
-        host = each.machine.host
-        others = [fmean(logs[name]) for name in hosts if name != host]
-        assert (each.days, each.siblings) == (8, 5)
-        assert (each.mean, each.siblings_mean) == (pytest.approx(fmean(logs[host])), pytest.approx(fmean(others)))
+    assert [each.host_id for each in siblings] == [f"id-of-{host}" for host in hosts]
+    for each, host in zip(siblings, hosts, strict=True):
+        assert (each.setup, each.days, each.mean) == (11, 8, pytest.approx(fmean(logs[host])))
         assert each.variance == pytest.approx(variance(logs[host]), rel=1e-6)
-        assert each.siblings_variance == pytest.approx(variance(others), rel=1e-6)
-        assert (each.machine.host_id, each.machine.model) == (f"id-of-{host}", "llama-3-8b")
+        assert machines[11, each.host_id] == machine_named(host)
     assert sorted(each.machine.host for each in series) == hosts
     for each in series:
         assert each.logs == pytest.approx(tuple(logs[each.machine.host]))

@@ -106,8 +106,8 @@ def compare(
     than 5 % are refused. docs/comparing.md explains the rules.
 
     With --fleet the machines of a fleet are compared: their costs by hardware, engine, site and month, machines that
-    need 10 % more energy than their siblings, and machines whose energy changed. PROFILE is then a URL of PostgreSQL or
-    a directory of bundles, by default the store. docs/fleet-views.md explains the tests.
+    need 10 % more or less energy than their siblings, and machines whose energy changed. PROFILE is then a URL of
+    PostgreSQL or a directory of bundles, by default the store. docs/fleet-views.md explains the tests.
 
     Example: inferometer compare fp32-1 fp32-2 fp32-3 int8-1 int8-2 int8-3 --tariff tariff.toml
 

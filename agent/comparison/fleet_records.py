@@ -55,10 +55,11 @@ class WorkCosts(msgspec.Struct, frozen=True):
 
 
 class Outlier(msgspec.Struct, frozen=True):
-    """A machine that needs more energy than its siblings: hosts with the same hardware, engine, work and sensors.
+    """A machine that needs more or less energy than its siblings: hosts with its hardware, engine, work and sensors.
 
-    `ratio` is the energy of its `days` over the mean of `siblings` others; its 95 % interval contains the spread of
-    single siblings. `p` is corrected for the number of tested machines (Holm).
+    `ratio` is the energy of its `days` over the mean of `siblings` others, without the outliers that are farther from
+    them; its 95 % interval contains the spread of single siblings. `p` is corrected for the number of tested machines
+    (Holm).
     """
 
     place: Place

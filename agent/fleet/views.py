@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.comparison.fleet_costs import work_costs
 from agent.comparison.fleet_drift import FEWEST_DAYS, drifts
-from agent.comparison.fleet_outliers import OUTLIER_SHARE, outliers
+from agent.comparison.fleet_outliers import OUTLIER_SHARE, machines_apart, outliers
 from agent.comparison.fleet_records import FleetView
 from store.fleet_query import fleet_query
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from agent.comparison.fleet_records import WorkCosts
+    from agent.comparison.fleet_records import Drift, Outlier, WorkCosts
     from store.fleet_filter import PointFilter
     from store.fleet_records import FleetSpan
 
@@ -29,7 +29,8 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
     with fleet_query(engine, wanted) as query:
         span = query.span()
         costs = work_costs(query.costs(group_by), group_by)
-        apart = outliers(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
+        found = machines_apart(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
+        apart = outliers(found, query.machines([(each.energy.setup, each.energy.host_id) for each in found]))
         series = query.series(FEWEST_DAYS, _MOST_SERIES)
         changed = drifts(series, query.tested["series"])
         tested = query.tested
@@ -45,11 +46,11 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
         outliers_tested=tested["siblings"],
         drift=changed,
         drift_tested=tested["series"],
-        notes=tuple(_notes(span, costs, tested, found=bool(apart or changed))),
+        notes=(*_notes(span, costs, tested), *_doubts(apart, changed)),
     )
 
 
-def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int], *, found: bool) -> list[str]:
+def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int]) -> list[str]:
     machines = [each for work in costs for each in work.machines]
     notes = []
     if span.without_energy:
@@ -74,6 +75,16 @@ def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int], 
             f"drift was searched in the {_MOST_SERIES:,} of {tested['series']:,} series whose straight line changes "
             "most: give --where to search in all series of some machines"
         )
-    if found:
+    return notes
+
+
+def _doubts(apart: Sequence[Outlier], changed: Sequence[Drift]) -> list[str]:
+    notes = []
+    if any(each.ratio.mean < 1 for each in apart):
+        notes.append(
+            "some machines need less energy than their siblings: the common reason is a sensor that misses a part of "
+            "the machine or has a wrong scale, and then their costs are too low as well"
+        )
+    if apart or changed:
         notes.append("the calibration of each machine's sensors is unknown and in no interval: confirm with a meter")
     return notes

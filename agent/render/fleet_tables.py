@@ -70,13 +70,15 @@ def _figure(value: Interval | None) -> tuple[str, str]:
 
 
 def outlier_table(view: FleetView) -> FleetTable:
-    """Return the machines that need more energy than their siblings."""
+    """Return the machines that need more or less energy than their siblings."""
     headings = (*_PLACE, "energy>", "siblings>", "days>", "p>")
     rows = tuple(
         (*_place(each.place), _ratio(each.ratio), f"{each.siblings:,}", f"{each.days:,}", f"{each.p:.2g}")
         for each in view.outliers
     )
-    return FleetTable(f"Machines that need {percent(OUTLIER_SHARE)} more energy than their siblings", headings, rows)
+    return FleetTable(
+        f"Machines that need {percent(OUTLIER_SHARE)} more or less energy than their siblings", headings, rows
+    )
 
 
 def drift_table(view: FleetView) -> FleetTable:

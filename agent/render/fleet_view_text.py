@@ -40,7 +40,7 @@ def extent(view: FleetView) -> str:
 
 def no_outliers(view: FleetView) -> str:
     """Return the sentence for a fleet without outliers."""
-    return f"No machine needs more energy than its siblings, in {_count(view.outliers_tested)}"
+    return f"No machine needs more or less energy than its siblings, in {_count(view.outliers_tested)}"
 
 
 def no_drift(view: FleetView) -> str:

@@ -171,11 +171,20 @@ def test_only_machines_with_three_days_and_three_siblings_are_tested():
     days = [*machine("d", [3.0, 3.0]), point("d", 1, 3.1), point("d", 1, 3.0)]
     with points_in_memory([*base, *days]) as engine, fleet_query(engine, ALL) as query:
         assert query.siblings(0.1) == []
-        assert query.tested["siblings"] == 3
+        assert query.tested["siblings"] == 0
     with points_in_memory([*base, *machine("d", [3.0, 3.0, 3.1])]) as engine, fleet_query(engine, ALL) as query:
-        [found] = query.siblings(0.1)
+        found = query.siblings(0.1)
         assert query.tested["siblings"] == 4
-    assert (found.machine.host, found.days, found.siblings) == ("d", 3, 3)
+    assert [(each.host_id, each.days) for each in found] == [(f"id-of-{host}", 3) for host in "abcd"]
+
+
+@pytest.mark.parametrize(("energy", "is_apart"), [(2.22, True), (2.18, False), (1.82, False), (1.78, True)])
+def test_the_machines_of_a_setup_are_read_if_one_is_10_percent_above_or_below_the_others(energy, is_apart):
+    equal = [each for setup in (11, 12) for host in "abcd" for each in machine(host, [2.0] * 3, setup=setup)]
+    with points_in_memory([*equal, *machine("e", [energy] * 3)]) as engine, fleet_query(engine, ALL) as query:
+        found = query.siblings(0.1)
+        assert query.tested["siblings"] == 9
+    assert [(each.setup, each.host_id) for each in found] == [(11, f"id-of-{host}") for host in "abcde"] * is_apart
 
 
 def test_estimated_and_invalid_energies_have_no_siblings_and_no_series():
@@ -227,5 +236,5 @@ def test_a_machine_is_named_by_its_newest_profile():
     points = [each for host in "abc" for each in machine(host, [2.0, 2.01, 2.02])]
     points += [*machine("d", [3.0, 3.0]), point("d", 2, 3.0, host_name="new-name", rack="r9")]
     with points_in_memory(points[::-1]) as engine, fleet_query(engine, ALL) as query:
-        [found] = query.siblings(0.1)
-    assert (found.machine.host, found.machine.rack) == ("new-name", "r9")
+        [found] = query.machines([(11, "id-of-d")]).values()
+    assert (found.host, found.rack) == ("new-name", "r9")

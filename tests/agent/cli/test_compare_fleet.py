@@ -76,7 +76,7 @@ def test_the_store_is_compared(store: Path) -> None:
     assert found["group_by"] == ["hardware", "engine", "site", "month"]
     text = call(store, "compare", "--fleet", "--group-by", "site")
     assert text.returncode == 0
-    assert "Machines that need 10 % more energy than their siblings" in text.stdout
+    assert "Machines that need 10 % more or less energy than their siblings" in text.stdout
 
 
 def test_a_directory_of_bundles_is_compared_like_the_store_and_a_damaged_one_is_left_out(

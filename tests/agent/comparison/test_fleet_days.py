@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from agent.comparison.fleet_drift import FEWEST_DAYS, drifts
-from agent.comparison.fleet_outliers import OUTLIER_SHARE, outliers
+from agent.comparison.fleet_outliers import OUTLIER_SHARE, machines_apart
 from fleet_points import DAY_NS, START_NS, machine, machine_named, point
 from store.fleet_filter import PointFilter
 from store.fleet_query import fleet_query
@@ -55,6 +55,6 @@ def test_a_bad_day_of_many_profiles_does_not_make_an_outlier() -> None:
     fleet = [each for host in "abcdef" for each in machine(host, [2.0, 2.02, 1.98, 2.01])]
     bad = [*machine("bad", [2.0, 2.0, 2.0]), *(point("bad", 3, 2.6 + 0.001 * run) for run in range(20))]
     with points_in_memory([*fleet, *bad]) as engine, fleet_query(engine, PointFilter()) as query:
-        assert outliers(query.siblings(OUTLIER_SHARE), query.tested["siblings"]) == ()
-        [found] = [each for each in query.siblings(0.0) if each.machine.host == "bad"]
+        assert machines_apart(query.siblings(OUTLIER_SHARE), query.tested["siblings"]) == []
+        [found] = [each for each in query.siblings(0.0) if each.host_id == "id-of-bad"]
     assert (found.days, query.tested["siblings"]) == (4, 7)

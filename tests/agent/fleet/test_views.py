@@ -40,8 +40,18 @@ def test_a_healthy_fleet_has_neither():
     view = view_of(fleet(10, 12))
     assert (view.outliers, view.drift, view.notes) == ((), (), ())
     text = fleet_view_text(view, 80)
-    assert "No machine needs more energy than its siblings, in 10 tests" in text
+    assert "No machine needs more or less energy than its siblings, in 10 tests" in text
     assert "No machine's energy changed, in 10 tests" in text
+
+
+def test_a_wrong_sensor_is_listed_with_its_reason_and_does_not_hide_a_faulty_machine():
+    low = [each / 8 for each in [2.0, 2.01, 1.99, 2.0, 2.02, 1.98, 2.0, 2.01, 1.99, 2.0, 2.0, 2.0]]
+    view = view_of([*faulty(), *machine("low", low, rack="r7")])
+    assert [(each.place.host, each.place.rack) for each in view.outliers] == [("hot", "r1"), ("low", "r7")]
+    assert [each.ratio.mean > 1 for each in view.outliers] == [True, False]
+    assert [each.siblings for each in view.outliers] == [9, 10]
+    assert view.notes[0].startswith("some machines need less energy than their siblings: the common reason is a sensor")
+    assert view.notes[1] == CALIBRATION
 
 
 def test_a_filter_restricts_all_views():
@@ -79,7 +89,7 @@ def test_the_text_has_every_table_within_the_width():
     lines = text.splitlines()
     assert lines[0].startswith("10 hosts, 126 points of profiles, 2026-01-01 to 2026-01-12: here")
     assert "llama-3-8b fp16 rate=8, by output token" in lines
-    assert "Machines that need 10 % more energy than their siblings" in lines
+    assert "Machines that need 10 % more or less energy than their siblings" in lines
     assert "Machines whose energy changed" in lines
     assert any(line.startswith("- the calibration") for line in lines)
     assert max(map(len, lines)) <= 100
