@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _KEY_DIGITS = 12
 _LONGEST_ID = 64
 _IDS_AT_ONCE = 1000
+_NAME = func.left(schema.hosts.c.name, 200)
+"""The name of a host: a database without row-level security has no limit of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class FleetStore:
         """Return the keys of the profiles since a time by the clocks of their hosts, the oldest first."""
         profiles, runs, hosts = schema.profiles, schema.runs, schema.hosts
         joined = profiles.join(runs).join(hosts, hosts.c.id == runs.c.host_id)
-        query = select(profiles.c.id, runs.c.host_id, hosts.c.name, profiles.c.created_ns).select_from(joined)
+        query = select(profiles.c.id, runs.c.host_id, _NAME, profiles.c.created_ns).select_from(joined)
         query = query.where(profiles.c.created_ns >= since_ns).order_by(profiles.c.created_ns, profiles.c.id)
         with translate_errors(self._engine), self._engine.connect() as connection:
             return tuple(FleetKey(*row) for row in connection.execute(query))
@@ -186,9 +188,9 @@ class FleetStore:
         of_run = select(points.c.inferometer_version, points.c.schema_version)
         versions = of_run.where(points.c.profile_id == runs.c.id).limit(1).lateral()
         joined = hosts.join(newest, newest.c.host_id == hosts.c.id).join(runs, last).outerjoin(versions, true())
-        query = select(hosts.c.id, hosts.c.name, newest.c.profiles, newest.c.ended_ns, *versions.c)
+        query = select(hosts.c.id, _NAME, newest.c.profiles, newest.c.ended_ns, *versions.c)
         with translate_errors(self._engine), self._engine.connect() as connection:
-            rows = connection.execute(query.select_from(joined).order_by(hosts.c.name, hosts.c.id)).all()
+            rows = connection.execute(query.select_from(joined).order_by(_NAME, hosts.c.id)).all()
         found = {row[0]: row for row in rows}.values()  # two profiles of a host can have the same time
         return tuple(FleetHost(row[0], row[1], row[2], row[3], row[4] or "", row[5] or "") for row in found)
 

@@ -25,8 +25,8 @@ FACTS = (
     "currency",
     "cost_basis",
 )
-_KINDS = ("work", "boundary", "energy_source", "currency", "cost_basis")
-"""The facts of which groups with different ones are never merged."""
+_KINDS = tuple(name for name in FACTS if name != "point")
+"""The facts of which groups with different ones are never merged: all rows of a cost group have the same."""
 _FIGURES = {"cost": "cost_per_million_units", "joules": "joules_per_unit"}
 _INFINITE = literal(math.inf, Float)
 _p = profile_points.c

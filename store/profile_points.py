@@ -30,7 +30,11 @@ _CPU = "cpu"
 _ACCELERATORS = ("gpu", "npu", "fpga", "accelerator")
 _NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "threads", "model", "precision"})
 """The settings that make no difference to the figures, or that are facts under another name."""
-_IN_COST_GROUP = ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
+_IN_COST_GROUP = (
+    *("workload", "model", "precision", "unit", "hardware", "engine"),
+    *("boundary", "energy_source", "currency", "cost_basis"),
+)
+"""The texts of the digest `cost_group` as a row has them; the policy of a fleet's database computes it from them."""
 _MILLION = 1e6
 TOKEN, INFERENCE = "output token", "inference"
 _LEAST, _MOST = 1e-30, 1e30
@@ -129,7 +133,7 @@ def _point(document: _Json, point: _Json, shared: Mapping[str, Any]) -> ProfileP
         parameters=json.dumps(point["parameters"], sort_keys=True, separators=(",", ":")),
         work=work,
         setup=_setup(document, work, shared["hardware"]),
-        cost_group=_digest(work, *(texts[name] for name in _IN_COST_GROUP)),
+        cost_group=_digest(work, *(cut[name] for name in _IN_COST_GROUP)),
         valid=point["valid"],
         repeats=_whole(point["repeats"]),
         **_columns(figures),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 DAY_NS = 86_400 * 10**9
 START_NS = 1_767_225_600 * 10**9
 """2026-01-01."""
-COST_GROUP = ("work", "hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")
+COST_GROUP = (
+    *("work", "workload", "model", "precision", "unit", "hardware", "engine"),
+    *("boundary", "energy_source", "currency", "cost_basis"),
+)
 EPYC, XEON = "2x AMD EPYC 9654 + 8x NVIDIA H100", "2x Intel Xeon 8592+"
 
 

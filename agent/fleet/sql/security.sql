@@ -18,6 +18,18 @@ CREATE OR REPLACE FUNCTION fleet_host() RETURNS text LANGUAGE sql STABLE
 CREATE OR REPLACE FUNCTION fleet_key(host text) RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(encode(sha256(convert_to(host, 'UTF8')), 'hex'), 12);
 
+-- A text in JSON as Inferometer writes it for a digest: with ASCII alone.
+CREATE OR REPLACE FUNCTION fleet_json(value text) RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN CASE WHEN octet_length(value) = length(value) AND strpos(value, chr(127)) = 0 THEN to_json(value)::text ELSE (
+    SELECT string_agg(CASE WHEN code < 127 THEN letter WHEN code < 65536 THEN '\u' || lpad(to_hex(code), 4, '0')
+      ELSE '\u' || to_hex(55296 + (code - 65536 >> 10)) || '\u' || to_hex(56320 + (code - 65536 & 1023)) END, '' ORDER BY at)
+    FROM regexp_split_to_table(to_json(value)::text, '') WITH ORDINALITY AS letters (letter, at), ascii(letter) AS code) END;
+
+-- The digest of a number and texts (`store.profile_points`).
+CREATE OR REPLACE FUNCTION fleet_digest(number bigint, texts text[]) RETURNS bigint LANGUAGE sql IMMUTABLE
+  RETURN ('x' || left(encode(sha256(convert_to('[' || number || ', ' || (SELECT string_agg(fleet_json(value), ', ' ORDER BY at)
+    FROM unnest(texts) WITH ORDINALITY AS list (value, at)) || ']', 'UTF8')), 'hex'), 16))::bit(64)::bigint;
+
 DO $do$
 DECLARE
   own constant text := $$(%1$s = (SELECT fleet_host())
@@ -43,6 +55,7 @@ BEGIN
       EXECUTE format('DROP POLICY IF EXISTS added ON %I', item.relname);
       EXECUTE format('DROP POLICY IF EXISTS described ON %I', item.relname);
       EXECUTE format('DROP POLICY IF EXISTS bounded ON %I', item.relname);
+      EXECUTE format('DROP POLICY IF EXISTS derived ON %I', item.relname);
     END IF;
   END LOOP;
 
@@ -75,12 +88,25 @@ BEGIN
     USING (EXISTS (SELECT FROM runs WHERE runs.id = profile_id));
   CREATE POLICY added ON profile_points FOR INSERT TO inferometer_pushers WITH CHECK (
     EXISTS (SELECT FROM runs WHERE runs.id = profile_id AND runs.host_id = left('import-' || profile_points.host_id, 64)));
-  -- A figure that is no number, or whose square overflows, would spoil the sums over the machines of all hosts.
-  SELECT string_agg(format(CASE WHEN atttypid = 'float8'::regtype THEN 'coalesce(abs(%I) < 1e100, true)'
-      ELSE 'coalesce(octet_length(%I) <= 65536, true)' END, attname), ' AND ') INTO bounded FROM pg_attribute
-    WHERE attrelid = 'profile_points'::regclass AND attnum > 0 AND NOT attisdropped
-      AND atttypid IN ('float8'::regtype, 'text'::regtype);
-  EXECUTE 'CREATE POLICY bounded ON profile_points AS RESTRICTIVE FOR INSERT TO inferometer_pushers WITH CHECK (' || bounded || ')';
+
+  -- Texts and times have an end, since readers keep them in memory. A figure that is no number, or whose square overflows,
+  -- would spoil the sums over the machines of all hosts, as would a day that is none.
+  FOR item IN SELECT unnest(ARRAY['hosts', 'recordings', 'runs', 'profiles', 'profile_points']) AS relname LOOP
+    SELECT string_agg(format(CASE
+        WHEN atttypid = 'float8'::regtype THEN 'coalesce(abs(%I) < 1e100, true)'
+        WHEN atttypid = 'int8'::regtype THEN '%I BETWEEN 0 AND 4102444799999999999'
+        WHEN attname = 'name' OR (item.relname = 'profile_points' AND attname <> 'parameters')
+          THEN 'coalesce(length(%I) <= 200, true)'
+        ELSE 'coalesce(octet_length(%I) <= 65536, true)' END, attname), ' AND ') INTO bounded FROM pg_attribute
+      WHERE attrelid = item.relname::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'document'
+        AND (atttypid IN ('float8'::regtype, 'text'::regtype) OR (atttypid = 'int8'::regtype AND attname LIKE '%\_ns'));
+    EXECUTE format('CREATE POLICY bounded ON %I AS RESTRICTIVE TO inferometer_pushers USING (true) WITH CHECK (%s)', item.relname, bounded);
+  END LOOP;
+  -- A row with other facts is one of another group, so that no host gives the group of others a name.
+  CREATE POLICY derived ON profile_points AS RESTRICTIVE FOR INSERT TO inferometer_pushers WITH CHECK (
+    date = to_char(to_timestamp(created_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AND month = left(date, 7)
+    AND cost_group = fleet_digest(work,
+      ARRAY[workload, model, precision, unit, hardware, engine, boundary, energy_source, currency, cost_basis]));
 
   -- The right to update single columns: that to update a table has the right to lock it, and so to stop all hosts.
   SELECT string_agg(quote_ident(attname), ', ') INTO item_columns FROM pg_attribute

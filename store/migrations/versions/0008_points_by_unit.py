@@ -36,6 +36,10 @@ LEAST, MOST = 1e-30, 1e30
 LONGEST_TEXT = 200
 ACCELERATORS = ("gpu", "npu", "fpga", "accelerator")
 NOT_IN_WORK = frozenset({"url", "seed", "workload", "provider", "device", "threads", "model", "precision"})
+IN_COST_GROUP = (
+    *("workload", "model", "precision", "unit", "hardware", "engine"),
+    *("boundary", "energy_source", "currency", "cost_basis"),
+)
 TOKEN, INFERENCE = "output token", "inference"
 Json = dict[str, Any]
 
@@ -162,15 +166,13 @@ def row_of(document: Json, point: Json, facts: Json) -> Json:
     cost, basis = cost_of(point["cost"], unit)
     texts = {**facts, "model": model, "precision": precision, "point": point["name"], "unit": unit}
     texts |= {"currency": (point["cost"] or {}).get("currency") or "", "cost_basis": basis}
+    cut = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()}
     return {
-        **{name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in texts.items()},
+        **cut,
         "parameters": json.dumps(point["parameters"], sort_keys=True, separators=(",", ":")),
         "work": work,
         "setup": setup_of(document, work, facts["hardware"]),
-        "cost_group": digest(
-            work,
-            *(texts[name] for name in ("hardware", "engine", "boundary", "energy_source", "currency", "cost_basis")),
-        ),
+        "cost_group": digest(work, *(cut[name] for name in IN_COST_GROUP)),
         "valid": point["valid"],
         "repeats": whole(point["repeats"]),
         **ends("joules_per_unit", energy_of(point["energy"], unit)),
