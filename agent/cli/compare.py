@@ -11,6 +11,7 @@ from agent.cli.fleet_views import (
     Fleet,
     FleetOptions,
     GroupBy,
+    LeftOut,
     PasswordFile,
     Since,
     Where,
@@ -107,7 +108,8 @@ def compare(
 
     With --fleet the machines of a fleet are compared: their costs by hardware, engine, site and month, machines that
     need 10 % more or less energy than their siblings, and machines whose energy changed. PROFILE is then a URL of
-    PostgreSQL or a directory of bundles, by default the store. docs/fleet-views.md explains the tests.
+    PostgreSQL or a directory of bundles, by default the store. A file that is no bundle is left out, and the exit code
+    is 1. docs/fleet-views.md explains the tests.
 
     Example: inferometer compare fp32-1 fp32-2 fp32-3 int8-1 int8-2 int8-3 --tariff tariff.toml
 
@@ -131,7 +133,9 @@ def compare(
         }
         others |= {"--demand": demand, "--slo": slo, "--attainment": attainment, "--force": force}
         refuse_with_fleet(others)
-        _print_fleet(fleet_view_of(context, profiles or [], options), as_json=as_json)
+        left_out = LeftOut()
+        _print_fleet(fleet_view_of(context, profiles or [], options, left_out), as_json=as_json)
+        left_out.end()
         return
     options.refuse_without_fleet()
     if not profiles:

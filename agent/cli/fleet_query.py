@@ -23,19 +23,21 @@ def query(
 
     The table `points` has a row for each point of a profile; docs/store.md has its columns. `COPY points TO 'FILE'`
     writes Parquet or CSV for other programs. The extra `duckdb` has the engine. In a database of a fleet, query the
-    table profile_points with psql.
+    table profile_points with psql. A file that is no bundle is left out, and the exit code is 1.
 
     Example: inferometer fleet query "SELECT site, count(DISTINCT host_id) FROM points GROUP BY site" --from /mnt/fleet
     """
-    from agent.cli.fleet_views import warn
+    from agent.cli.fleet_views import LeftOut
     from agent.fleet.bundle_points import points_of_bundles
     from agent.fleet.directory import DirectoryPlace
     from agent.fleet.duckdb_points import answer, points_table
     from agent.fleet.errors import FleetError
     from agent.render.tables import table
 
+    left_out = LeftOut()
     try:
-        connection = points_table(points_of_bundles(DirectoryPlace(folder).bundles(0, {}), warn), warn)
+        bundles = DirectoryPlace(folder).bundles(0, {})
+        connection = points_table(points_of_bundles(bundles, left_out.report), left_out.report)
     except ImportError as error:
         fail(f"queries need the extra `duckdb` ({error}): pip install 'inferometer[duckdb]'", ExitCode.USAGE)
     except FleetError as error:
@@ -52,6 +54,7 @@ def query(
         print_out(
             table(columns, [["-" if cell is None else str(cell) for cell in row] for row in rows], terminal_width())
         )
+    left_out.end()
 
 
 def _plain(cell: Any) -> Any:

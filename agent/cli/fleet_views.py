@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +47,8 @@ PasswordFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="File with the password of the fleet's database, with mode 0600."),
 ]
+_NAMED = 3
+"""The files that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,37 @@ def refuse_with_fleet(given: Mapping[str, object]) -> None:
             )
 
 
-def fleet_view_of(context: typer.Context, places: Sequence[str], options: FleetOptions) -> FleetView:
+@dataclass(slots=True)
+class LeftOut:
+    """The files that a command left out of its output; a reader of bundles calls `report`."""
+
+    names: list[str] = field(default_factory=list)
+
+    def report(self, refused: Refused) -> None:
+        """Warn of a file."""
+        self.names.append(printable_line(refused.name))
+        print_err(f"warning: {self.names[-1]}: {printable_line(refused.reason)}; it is left out")
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the note that states their number and the first names; nothing without one."""
+        if not self.names:
+            return ()
+        more = f" and {len(self.names) - _NAMED:,} more" if len(self.names) > _NAMED else ""
+        return (f"left out, as they cannot be used: {len(self.names):,} ({', '.join(self.names[:_NAMED])}{more})",)
+
+    def end(self) -> None:
+        """End the command with a failure if a file was left out."""
+        if self.names:
+            raise typer.Exit(ExitCode.FAILURE)
+
+
+def fleet_view_of(context: typer.Context, places: Sequence[str], options: FleetOptions, left_out: LeftOut) -> FleetView:
     """Return the views of the profiles at a place: a database or a directory of bundles.
 
-    The default is the place of the configuration, else the store.
+    The default is the place of the configuration, else the store. The notes state the files that are left out.
     """
+    import msgspec
+
     from agent.fleet.views import GROUP_BY, fleet_view
     from agent.render.quantities import moment_ns
     from store.errors import StoreError
@@ -91,15 +119,19 @@ def fleet_view_of(context: typer.Context, places: Sequence[str], options: FleetO
     values = tuple(option_value("--where", each, _condition) for each in options.where or ())
     now_ns = time.time_ns()
     since_ns = option_value("--since", options.since, lambda text: moment_ns(text, now_ns)) if options.since else 0
-    with _points_at(context, places[0] if places else None, options.password_file) as (name, engine):
+    place = places[0] if places else None
+    with _points_at(context, place, options.password_file, left_out) as (name, engine):
         try:
-            return fleet_view(engine, PointFilter(since_ns, values), name, group_by)
+            view = fleet_view(engine, PointFilter(since_ns, values), name, group_by)
         except StoreError as error:
             fail(str(error))
+    return msgspec.structs.replace(view, notes=(*left_out.notes(), *view.notes))
 
 
 @contextmanager
-def _points_at(context: typer.Context, place: str | None, password_file: Path | None) -> Iterator[tuple[str, Engine]]:
+def _points_at(
+    context: typer.Context, place: str | None, password_file: Path | None, left_out: LeftOut
+) -> Iterator[tuple[str, Engine]]:
     """Open the points at a place; yield its name, without a password, and the database that has them."""
     from agent.cli.stored_profiles import database_path
     from agent.cli.stores import opened
@@ -119,14 +151,14 @@ def _points_at(context: typer.Context, place: str | None, password_file: Path | 
     except (FleetError, StoreError) as error:
         fail(str(error), ExitCode.USAGE)
     try:
-        with points_of_target(target) as engine:
+        with _points_of(target, left_out) as engine:
             yield str(target), engine
     except (FleetError, StoreError) as error:
         fail(str(error))
 
 
 @contextmanager
-def points_of_target(target: Target) -> Iterator[Engine]:
+def _points_of(target: Target, left_out: LeftOut) -> Iterator[Engine]:
     """Open the database of a fleet, or read the bundles of its directory. Raises FleetError and StoreError."""
     from agent.fleet.bundle_points import points_of_bundles
     from agent.fleet.opening import opened_place
@@ -143,14 +175,9 @@ def points_of_target(target: Target) -> Iterator[Engine]:
         return
     with (
         opened_place(target, retry) as place,
-        points_in_memory(points_of_bundles(place.bundles(0, {}), warn)) as engine,
+        points_in_memory(points_of_bundles(place.bundles(0, {}), left_out.report)) as engine,
     ):
         yield engine
-
-
-def warn(refused: Refused) -> None:
-    """Warn of a file that is left out."""
-    print_err(f"warning: {printable_line(refused.name)}: {printable_line(refused.reason)}; it is left out")
 
 
 def _dimensions(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from agent.cli.fleet_views import (
     Fleet,
     FleetOptions,
     GroupBy,
+    LeftOut,
     PasswordFile,
     Since,
     Where,
@@ -80,7 +81,7 @@ def report(
     the extra `report`.
 
     With --fleet the report has the machines of a fleet as `inferometer compare --fleet` compares them; the argument is
-    then the place of its profiles, by default the store.
+    then the place of its profiles, by default the store. A file that is no bundle is left out, and the exit code is 1.
 
     Example: inferometer report latest -o report.html
 
@@ -104,22 +105,24 @@ def report(
                 ExitCode.USAGE,
             )
         check_extra()
-    about: dict[str, Any] = {}
+    about, left_out = dict[str, Any](), LeftOut()
     with _no_garbage_collection():
         if fleet:
-            view = fleet_view_of(context, profile_ids or [], options)
+            view = fleet_view_of(context, profile_ids or [], options, left_out)
             text, about = _fleet_text(view, form), {"hosts": view.hosts, "source": view.source}
         else:
             views = views_named(context, profile_ids or [NEWEST], tariff, site)
             text, about = _text(views, form), {"profiles": [each.document.id for each in views]}
     if output is None:
         print_out(text.decode().removesuffix("\n"))
+        left_out.end()
         return
     with writing(output) as stream:
         stream.write(text)
     print_err(f"report written to {output.absolute()}")
     if as_json:
         print_json({**about, "file": str(output.absolute())})
+    left_out.end()
 
 
 @contextmanager
@@ -148,7 +151,7 @@ def write_report(context: typer.Context, document: dict[str, Any], path: Path) -
 
 def write_fleet_report(context: typer.Context, path: Path) -> None:
     """Write the report of the machines of the fleet, as with `--fleet`."""
-    text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None, None)), Format.HTML)
+    text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None, None), LeftOut()), Format.HTML)
     with writing(path) as stream:
         stream.write(text)
     print_err(f"Report written to {path.absolute()}")

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from agent.bundles.writing import bundle_bytes
+from agent.cli.fleet_views import LeftOut
+from agent.fleet.place import Refused
 from command import call
 from compared_documents import profile
 from fleet_documents import measured, new_store
@@ -55,8 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def shown(done: Any) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
+def shown(done: Any, code: int = 0) -> dict[str, Any]:
+    assert done.returncode == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -83,11 +85,29 @@ def test_a_directory_of_bundles_is_compared_like_the_store_and_a_damaged_one_is_
     store: Path, folder: Path, tmp_path: Path
 ) -> None:
     done = call(tmp_path, "compare", "--fleet", folder, "--json")
-    found, stored = shown(done), shown(call(store, "compare", "--fleet", "--json"))
+    found, stored = shown(done, 1), shown(call(store, "compare", "--fleet", "--json"))
     assert_view(found)
     assert found["outliers"] == stored["outliers"]
     assert "half.zip" in done.stderr
     assert "it is left out" in done.stderr
+
+
+def test_every_output_states_the_files_that_are_left_out(folder: Path, tmp_path: Path) -> None:
+    note = "left out, as they cannot be used: 1 (half.zip)"
+    assert note in shown(call(tmp_path, "compare", "--fleet", folder, "--json"), 1)["notes"]
+    for words in (["compare"], ["report", "--format", "md"], ["report", "-o", "page.html"]):
+        done = call(tmp_path, *words, "--fleet", folder)
+        assert done.returncode == 1
+        page = tmp_path / "page.html"
+        assert note in " ".join((done.stdout, page.read_text(encoding="utf-8") if page.exists() else ""))
+
+
+def test_the_note_names_the_first_files_as_one_line() -> None:
+    left_out = LeftOut()
+    for name in ("a\x1b[0m.zip", "b.zip", "c.zip", "d.zip", "e.zip"):
+        left_out.report(Refused(name, "odd"))
+    [note] = left_out.notes()
+    assert note.endswith(": 5 (a\\x1b[0m.zip, b.zip, c.zip and 2 more)")
 
 
 def test_a_filter_and_a_group_restrict_the_view(store: Path) -> None:
@@ -150,7 +170,7 @@ def test_markdown_csv_and_json_of_a_fleet(store: Path) -> None:
 def test_a_query_over_bundles_prints_a_table_or_json(folder: Path, tmp_path: Path) -> None:
     sql = "SELECT site, count(DISTINCT host_id) AS hosts FROM points GROUP BY site ORDER BY site"
     done = call(tmp_path, "fleet", "query", sql, "--from", folder, "--json")
-    assert shown(done) == [{"site": "ams", "hosts": 3}, {"site": "fra", "hosts": 1}]
+    assert shown(done, 1) == [{"site": "ams", "hosts": 3}, {"site": "fra", "hosts": 1}]
     assert "half.zip" in done.stderr
     text = call(tmp_path, "fleet", "query", sql, "--from", folder).stdout
     assert text.splitlines()[0].split() == ["site", "hosts"]
