@@ -29,7 +29,7 @@ _Key = tuple[str, str, str, str]
 """The part of a sample that names its channel: device, domain, metric, source."""
 _TICKS_AT_ONCE = 10_000
 _PREFIX = f"{IMPORTER}-"
-_LONGEST_HOST_ID = 64
+_LONGEST_HOST_ID, _LONGEST_NAME = 64, 200
 _LATEST_SECONDS = 4_102_444_800
 """The year 2100."""
 _MOST_CPUS, _MOST_BYTES = 2**31 - 1, 2**63 - 1
@@ -157,7 +157,7 @@ def imported_host(host: _Json) -> Host:
     """Return the host of a document as it is stored by an import."""
     return Host(
         id=imported_host_id(host["id"]),
-        name=one_line(host["name"]),
+        name=one_line(host["name"])[:_LONGEST_NAME],
         boot_id=one_line(host["boot_id"] or "")[:_LONGEST_HOST_ID],
         kernel=one_line(host["kernel"] or ""),
         operating_system=one_line(host["operating_system"] or ""),

@@ -134,6 +134,13 @@ def test_the_hosts_have_their_newest_profile_and_damaged_files_are_reported(fold
     assert [each.name for each in refused] == ["c.zip"]
 
 
+def test_a_long_name_of_a_host_is_cut(folder: Path) -> None:
+    document = document_of("a")
+    document["host"]["name"] = "x" * 100_000
+    add(folder, document)
+    assert [host.name for host in DirectoryPlace(folder).hosts(lambda _: None)] == ["x" * 200]
+
+
 def test_an_absent_directory_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match=r"this is not a directory\. Make it, or mount it"):
         DirectoryPlace(tmp_path / "mount")

@@ -131,7 +131,7 @@ def test_an_honest_row_with_any_text_is_added(fleet: FleetDatabase) -> None:
     document = document_of("a", 1)
     document["workload"]["name"] = ODD
     document["workload"]["settings"]["model"] = ODD
-    document["engine"]["name"] = "é" * 300
+    document["host"]["name"] = document["engine"]["name"] = "é" * 300
     document["host"]["cpu_model"] = "😀" * 300
     document["host"]["labels"] = {"site": "😀" * 300}
     document["points"][0]["cost"]["currency"] = ODD
