@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import stat
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".zip"
 _LONGEST_VERSION = 64
+_PART = re.compile(r"\.(?P<uid>.+)\.zip\.[0-9a-f]{16}\.part")
+_ABANDONED_SECONDS = 86_400
+"""The age of a part that no push still writes."""
 OTHER_CONTENT = "a bundle of this name with other content is there. Nothing was changed; delete that one to replace it"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of file systems without hard links, such as some network mounts."""
@@ -56,7 +62,11 @@ class DirectoryPlace:
         return {}
 
     def stored(self, keys: Sequence[Key]) -> dict[Key, str]:
-        """Return those of the keys that have an intact bundle, with the digests of their documents."""
+        """Return those of the keys that have an intact bundle, with the digests of their documents.
+
+        A part of one of them that a killed push left more than a day ago is removed.
+        """
+        _remove_parts(self._folder, frozenset(key.uid for key in keys))
         found = {}
         for key in keys:
             with suppress(*ODD):  # `add` reports it
@@ -166,6 +176,20 @@ def _host_of(document: dict[str, Any]) -> FleetHost:
     host = imported_host(document["host"])
     versions = (document[name][:_LONGEST_VERSION] for name in ("inferometer_version", "schema_version"))
     return FleetHost(host.id, host.name, 1, created_ns_of(document), *versions)
+
+
+def _remove_parts(folder: Path, uids: frozenset[str]) -> None:
+    """Remove the abandoned parts of bundles of these profiles; the parts of others may still be written."""
+    found: list[Path] = []
+    with suppress(OSError):  # a directory may be for writing only
+        found += folder.iterdir()
+    for path in found:
+        match = _PART.fullmatch(path.name)
+        if match and match["uid"] in uids:
+            with suppress(OSError):  # another push has removed it, or another user owns it
+                facts = path.lstat()
+                if stat.S_ISREG(facts.st_mode) and facts.st_mtime < time.time() - _ABANDONED_SECONDS:
+                    path.unlink()
 
 
 def _named(part: Path, path: Path, *, replaces: bool) -> bool:

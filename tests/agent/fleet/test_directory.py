@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,25 @@ def test_a_half_written_bundle_is_replaced_and_never_read(folder: Path) -> None:
     assert refused.name == "a-0.zip"
     assert add(folder, document_of("a")).uids == ["a-0"]
     assert uids(folder) == ["a-0"]
+
+
+def test_the_old_parts_of_own_profiles_are_removed_and_no_other_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"x")
+    token, two_days_ago = "0123456789abcdef", time.time() - 2 * 86_400
+    gone = {f".a-0.zip.{token}.part", f".a-1.zip.{token}.part"}
+    kept = {f".b-0.zip.{token}.part", f".a-0.zip.{token[1:]}0.part", f".a-0.zip.{token}", "a-0.part", "..part"}
+    for name in gone | kept:
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (two_days_ago, two_days_ago))
+    os.utime(folder / f".a-0.zip.{token[1:]}0.part")
+    link, pipe = folder / f".a-2.zip.{token}.part", folder / f".a-3.zip.{token}.part"
+    link.symlink_to(tmp_path / "target")
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        os.utime(path, (two_days_ago, two_days_ago), follow_symlinks=False)
+    DirectoryPlace(folder).stored([Key(f"a-{number}", "import-id-of-a") for number in range(4)])
+    assert set(names(folder)) == kept | {link.name, pipe.name}
+    assert (tmp_path / "target").exists()
 
 
 def test_writers_of_the_same_profile_leave_one_intact_bundle(folder: Path) -> None:
