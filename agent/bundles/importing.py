@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent.bundles.manifest import SAMPLES, Bundle, BundleError
 from agent.bundles.trace import MAX_CHANNELS, read_samples
+from agent.profiling.document.moment import moment_of
 from agent.profiling.document.versions import ProfileError, parse
 from agent.runtime.text_input import quoted
 from probes.model import Channel, Device, Kind, Source
@@ -140,7 +140,7 @@ def _append(bundle: Bundle, writer: Writer, layouts: Mapping[_Key, int]) -> None
 def created_ns_of(document: _Json) -> int:
     """Return the time of a document. Raises BundleError if it is not from 1970 to 2100."""
     try:
-        seconds = int(datetime.fromisoformat(document["created"]).timestamp())
+        seconds = int(moment_of(document["created"]).timestamp())
     except (ValueError, OverflowError):
         seconds = -1
     if not 0 <= seconds < _LATEST_SECONDS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ import msgspec
 from agent.exports.costs import left_out, priced_points
 from agent.exports.csv_file import csv_file
 from agent.exports.records import Exported, Exporter, ExportError, Fact
+from agent.profiling.document.moment import moment_of
 from agent.profiling.pricing import met_share
 from agent.render.profile_summary import model_name
 
@@ -138,7 +139,7 @@ def _charge(priced: PricedPoint, region: str | None) -> dict[str, Any]:
 
 def _periods(created: str) -> dict[str, str]:
     """Return the day of a profile as the period of its charges, and the month as that of the bill, both in UTC."""
-    day = datetime.fromisoformat(created).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = moment_of(created).replace(hour=0, minute=0, second=0, microsecond=0)
     month = day.replace(day=1)
     return {
         "BillingPeriodStart": _time(month),

@@ -6,12 +6,12 @@ field InstanceIDField. The format: https://opencost.io/docs/configuration/on-pre
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.exports.costs import priced_at_capacity
 from agent.exports.csv_file import csv_file
 from agent.exports.records import Exported, Exporter, ExportError, Fact
+from agent.profiling.document.moment import moment_of
 
 if TYPE_CHECKING:
     from agent.exports.costs import PricedPoint
@@ -56,7 +56,7 @@ def _row(priced: PricedPoint, request: ExportRequest) -> tuple[str, ...]:
     document, total = priced.document, priced.cost.per_hour.total
     if total is None:
         raise ExportError([f"{document.id}: the cost of an hour"])
-    created = datetime.fromisoformat(document.created).astimezone(UTC)
+    created = moment_of(document.created)
     return (
         created.strftime("%Y-%m-%d %H:%M:%S UTC"),
         request.text("instance_id") or document.host.name,

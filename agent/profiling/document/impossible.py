@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from agent.profiling.document.moment import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,8 @@ class Impossible(NamedTuple):
 def impossible_figures(document: Document) -> Iterator[Impossible]:
     """Yield the places of impossible figures: the time, powers, energies and rates."""
     try:
-        year = datetime.fromisoformat(document.created).year
-    except ValueError:
+        year = moment_of(document.created).year
+    except (ValueError, OverflowError):
         year = 0
     if not _YEARS[0] <= year < _YEARS[1]:
         yield Impossible("$.created", "it is not a time from 1970 to 2099")
