@@ -28,6 +28,7 @@ import psycopg
 from fleet_rows import faults, fill
 from reporting import Bar, arguments, finish, table
 
+from agent.comparison.fleet_drift import DRIFT_SHARE
 from agent.comparison.fleet_outliers import OUTLIER_SHARE, machines_apart
 from agent.fleet.opening import opened_place
 from agent.fleet.push import Selection, push
@@ -124,7 +125,7 @@ def views(engine: Engine) -> dict[str, Callable[[], Any]]:
         ),
         "cost by site": asked(lambda query: query.costs(("site",))),
         "outliers": asked(_outliers),
-        "drift: series of the largest changes": asked(lambda query: query.series(6, 1000)),
+        "drift: series of the largest changes": asked(lambda query: query.series(6, 1000, DRIFT_SHARE)),
         "all views of one host": lambda: fleet_view(engine, one, ""),
         "status: newest profile of each host": FleetStore(engine).hosts,
     }

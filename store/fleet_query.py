@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from store.engines import snapshot_engine
 from store.error_messages import translate_errors
 from store.fleet_costs import ANONYMOUS, costs_of, number
 from store.fleet_groups import cost_group, variance_of
-from store.fleet_records import EnergySeries, FleetSpan, HostEnergy, Machine
+from store.fleet_records import NOTHING_LEFT_OUT, EnergySeries, FleetSpan, HostEnergy, LeftOut, Machine
 from store.profile_point import MEASURED
 from store.schema import profile_points
 
@@ -30,6 +31,9 @@ _DAY_NS = 86_400 * 10**9
 _FEWEST_SIBLINGS = 3
 _FEWEST_DAYS = 3
 _KEYS_AT_ONCE = 500
+_MOST_OF_HOST = 20
+_LEAST_REST = 1e-9
+"""The share of the squares that a straight line leaves at least: rounding makes less, or even negative ones."""
 _SETTINGS = {
     "work_mem": "'256MB'",  # the default writes such groups to disk
     "jit": "off",  # compiling takes longer than the query
@@ -54,11 +58,15 @@ _EPOCH_DAYS = 20_000
 
 @dataclass(slots=True)
 class FleetQuery:
-    """Queries one state of a store; `tested` counts the groups that a query examined, by its name."""
+    """Queries one state of a store; `tested` counts the groups that a query examined, by its name.
+
+    `left_out` are the series that may have changed and that `series` did not return.
+    """
 
     connection: Connection
     wanted: PointFilter
     tested: dict[str, int] = field(default_factory=dict)
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     def span(self) -> FleetSpan:
         """Return the extent of the fleet."""
@@ -143,35 +151,39 @@ class FleetQuery:
             found |= {(row["setup"], row["host_id"]): _machine(dict(row)) for row in rows}
         return found
 
-    def series(self, fewest: int, most: int) -> list[EnergySeries]:
-        """Return the series of at least `fewest` days: up to `most`, those whose straight line changes most.
+    def series(self, fewest: int, most: int, at_least: float) -> list[EnergySeries]:
+        """Return the series of `fewest` days or more, up to `most`, whose energy can have changed by `at_least`.
 
-        The change of a line is the variance of its values: the squared covariance over the variance of the times.
-        `tested["series"]` is the number of all series of that length.
+        Two parts of at least half of `fewest` days that differ by that share have a certain sum of squares; series that
+        scatter less are left out, since no split finds more. The others come in the order of the t of a straight
+        line, the change over its error; after 20 of one host those of other hosts, so that one cannot hide them all.
+        `tested["series"]` is the number of all series of that length, and `left_out` has those with more than `most`.
         """
         days = self._days((func.min(_p.created_ns) / float(_DAY_NS) - _EPOCH_DAYS).label("day")).subquery("days")
         log, day = days.c.log, days.c.day
-        times = (
-            func.sum(day).label("t"),
-            func.sum(day * day).label("tt"),
-            func.sum(day * log).label("ts"),
+        sums = {"t": day, "tt": day * day, "ts": day * log, "q": log * log}
+        hosts = self._hosts(days, *(func.sum(value).label(name) for name, value in sums.items())).having(
+            func.count() >= fewest, days.c.host_id.not_like(ANONYMOUS)
         )
-        hosts = self._hosts(days, *times).cte("hosts")
-        spread = hosts.c.n * hosts.c.tt - hosts.c.t * hosts.c.t
-        rise = hosts.c.n * (hosts.c.ts - hosts.c.t * hosts.c.mean)
-        change = rise * rise / func.nullif(hosts.c.n * hosts.c.n * spread, 0.0, type_=Float)
-        compared = (
-            select(hosts.c.setup, hosts.c.host_id, change.label("change"))
-            .where(hosts.c.n >= fewest, hosts.c.host_id.not_like(ANONYMOUS))
-            .cte("compared")
-        )
-        total = select(func.count().label("tests")).select_from(compared).cte("total")
-        found = (
-            select(compared).where(compared.c.change.is_not(None)).order_by(compared.c.change.desc()).limit(most)
-        ).cte("found")
+        known = hosts.cte("known")
+        changing = _changing(known, fewest / 2, at_least)
+        host, best = changing.c.host_id, (changing.c.t.desc(), changing.c.setup)
+        counted = select(
+            changing,
+            func.row_number().over(partition_by=host, order_by=best).label("rank"),
+            func.count().over(partition_by=host).label("own"),
+            func.count().over().label("every"),
+        ).cte("counted")
+        crowding = case((counted.c.rank > _MOST_OF_HOST, 1), else_=0)
+        order = (crowding, counted.c.t.desc(), counted.c.host_id, counted.c.setup)
+        found = select(counted).order_by(*order).limit(most).cte("found")
+        total = select(func.count().label("tests")).select_from(known).cte("total")
         rows = self.connection.execute(select(total.c.tests, found).select_from(total.outerjoin(found, true()))).all()
         self.tested["series"] = rows[0].tests
-        return self._series(self.machines([(each.setup, each.host_id) for each in rows if each.host_id is not None]))
+        chosen = [each for each in rows if each.host_id is not None]
+        machines = self.machines([(each.setup, each.host_id) for each in chosen])
+        self.left_out = _left_out(chosen, machines)
+        return self._series(machines)
 
     def _days(self, *more: ColumnElement[Any]) -> Select[Any]:
         """Return the mean logarithm of the energy of each host in each setup on each day, and more.
@@ -208,6 +220,31 @@ class FleetQuery:
                 own.setdefault((row.setup, row.host_id), {}).setdefault(row.date, []).append(row)
             found += [_energy_series(machines[key], list(days.values())) for key, days in own.items()]
         return found
+
+
+def _changing(known: CTE, least: float, at_least: float) -> CTE:
+    """Return the series of which two parts of `least` days or more can differ by a share, with t² of their lines."""
+    own = known.c
+    squares = own.q - own.n * own.mean * own.mean
+    times = own.tt - own.t * own.t / own.n
+    rise = own.ts - own.t * own.mean
+    line = func.coalesce(rise * rise / func.nullif(times, 0.0, type_=Float), 0.0)
+    least_rest = _LEAST_REST * squares
+    rest = case((squares - line > least_rest, squares - line), else_=least_rest)
+    needed = least * (1 - least / own.n) * math.log1p(at_least) ** 2
+    t = line * (own.n - 2) / rest
+    can_change = squares > needed * (1 - _LEAST_REST)
+    return select(own.setup, own.host_id, t.label("t")).where(can_change).cte("changing")
+
+
+def _left_out(rows: Sequence[Any], machines: Mapping[tuple[int, str], Machine]) -> LeftOut:
+    """Return the number of series without a row, and the host of most of them."""
+    if not rows:
+        return NOTHING_LEFT_OUT
+    series = rows[0].every - len(rows)
+    chosen = Counter(each.host_id for each in rows)
+    host = max(rows, key=lambda each: each.own - chosen[each.host_id])
+    return LeftOut(series, machines[host.setup, host.host_id].host, host.own - chosen[host.host_id])
 
 
 @contextmanager

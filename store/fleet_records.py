@@ -16,6 +16,17 @@ class FleetSpan(NamedTuple):
     without_energy: int
 
 
+class LeftOut(NamedTuple):
+    """Series that may have changed and were not read: their number, the host of most of them, and its number."""
+
+    series: int
+    host: str
+    of_host: int
+
+
+NOTHING_LEFT_OUT = LeftOut(0, "", 0)
+
+
 class HostMean(NamedTuple):
     """The mean of the means of `hosts` that have a figure, with its sample variance; None for one host.
 

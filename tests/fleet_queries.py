@@ -24,7 +24,7 @@ def assert_queries(engine: Engine) -> None:
     logs = {host: [math.log(each.joules_per_unit) for each in own[host]] for host in hosts}
     with fleet_query(engine, PointFilter()) as query:
         span, [cost] = query.span(), query.costs(("hardware", "site", "month"))
-        siblings, series = query.siblings(0.001), query.series(6, 1000)
+        siblings, series = query.siblings(0.001), query.series(6, 1000, 0.0)
         machines = query.machines([(each.setup, each.host_id) for each in siblings])
         assert query.tested == {"siblings": 6, "series": 6}
     assert span == (6, 48, "2026-01-01", "2026-01-08", 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.comparison.fleet_costs import work_costs
-from agent.comparison.fleet_drift import FEWEST_DAYS, drifts
+from agent.comparison.fleet_drift import DRIFT_SHARE, FEWEST_DAYS, drifts
 from agent.comparison.fleet_outliers import OUTLIER_SHARE, machines_apart, outliers
 from agent.comparison.fleet_records import FleetView
 from store.fleet_query import fleet_query
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from agent.comparison.fleet_records import Drift, Outlier, WorkCosts
     from store.fleet_filter import PointFilter
-    from store.fleet_records import FleetSpan
+    from store.fleet_records import FleetSpan, LeftOut
 
 GROUP_BY = ("hardware", "engine", "site", "month")
 _MOST_SERIES = 1000
-"""The series that are read and split in time: those whose straight line changes most."""
+"""The series that are read and split in time."""
 
 
 def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Sequence[str] = GROUP_BY) -> FleetView:
@@ -31,9 +31,9 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
         costs = work_costs(query.costs(group_by), group_by)
         found = machines_apart(query.siblings(OUTLIER_SHARE), query.tested["siblings"])
         apart = outliers(found, query.machines([(each.energy.setup, each.energy.host_id) for each in found]))
-        series = query.series(FEWEST_DAYS, _MOST_SERIES)
+        series = query.series(FEWEST_DAYS, _MOST_SERIES, DRIFT_SHARE)
         changed = drifts(series, query.tested["series"])
-        tested = query.tested
+        tested, left_out = query.tested, query.left_out
     return FleetView(
         source=source,
         hosts=span.hosts,
@@ -46,7 +46,7 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
         outliers_tested=tested["siblings"],
         drift=changed,
         drift_tested=tested["series"],
-        notes=(*_notes(span, costs, tested), *_doubts(apart, changed)),
+        notes=(*_notes(span, costs, tested), *_unread(left_out), *_doubts(apart, changed)),
     )
 
 
@@ -70,12 +70,19 @@ def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int]) 
         )
     if not tested["series"]:
         notes.append(f"no machine was tested for drift: that needs profiles of {FEWEST_DAYS} days of the same work")
-    if tested["series"] > _MOST_SERIES:
-        notes.append(
-            f"drift was searched in the {_MOST_SERIES:,} of {tested['series']:,} series whose straight line changes "
-            "most: give --where to search in all series of some machines"
-        )
     return notes
+
+
+def _unread(left_out: LeftOut) -> list[str]:
+    """Return the note on series in which drift was not searched, with a host that has most of them."""
+    if not left_out.series:
+        return []
+    most = f" ({left_out.of_host:,} of the host {left_out.host})" if 2 * left_out.of_host > left_out.series else ""
+    note = (
+        f"drift was not searched in {left_out.series:,} series{most}: {_MOST_SERIES:,} others change more for their "
+        "scatter, or are of other hosts; give --where to search in all series of some machines"
+    )
+    return [note]
 
 
 def _doubts(apart: Sequence[Outlier], changed: Sequence[Drift]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import Counter
 
 import pytest
 
@@ -24,7 +26,7 @@ def test_a_fleet_without_points_has_no_hosts():
     with points_in_memory([]) as engine, fleet_query(engine, ALL) as query:
         assert query.span() == (0, 0, "", "", 0)
         assert query.costs(("hardware",)) == []
-        assert (query.siblings(0.1), query.series(6, 10)) == ([], [])
+        assert (query.siblings(0.1), query.series(6, 10, 0.0)) == ([], [])
         assert query.tested == {"siblings": 0, "series": 0}
 
 
@@ -192,16 +194,16 @@ def test_estimated_and_invalid_energies_have_no_siblings_and_no_series():
     unfit = [*fleet(6, 8, energy_source="estimated", setup=12), *fleet(6, 8, valid=False, setup=13)]
     with points_in_memory([*points, *unfit]) as engine, fleet_query(engine, ALL) as query:
         query.siblings(0.0)
-        assert len(query.series(6, 100)) == 6
+        assert len(query.series(6, 100, 0.0)) == 6
         assert query.tested == {"siblings": 6, "series": 6}
 
 
-def test_series_are_those_of_the_largest_change_in_the_order_of_time():
+def test_series_are_those_of_the_clearest_change_in_the_order_of_time():
     flat, rising = machine("flat", [2.0, 2.0, 2.1, 2.0, 2.0, 2.0]), machine("rising", [2, 2.1, 2.2, 2.3, 2.4, 2.5])
     short = machine("short", [2, 3, 4, 5, 6])
     mixed = [*reversed(rising), *flat, *short]
     with points_in_memory(mixed) as engine, fleet_query(engine, ALL) as query:
-        [found] = query.series(6, 1)
+        [found] = query.series(6, 1, 0.0)
         assert query.tested["series"] == 2
     assert found.machine.host == "rising"
     assert found.times_ns == tuple(each.created_ns for each in rising)
@@ -209,15 +211,57 @@ def test_series_are_those_of_the_largest_change_in_the_order_of_time():
     assert found.versions == ("0.1.0",) * 6
 
 
+def test_a_series_that_cannot_have_changed_by_a_share_is_not_read():
+    def read(*energies):
+        with points_in_memory(machine("a", energies)) as engine, fleet_query(engine, ALL) as query:
+            found = query.series(6, 10, 0.05)
+            assert (query.tested["series"], query.left_out.series) == (1, 0)
+        return bool(found)
+
+    assert read(2.0, 2.0, 2.0, 2.1001, 2.1001, 2.1001)
+    assert read(*[2.0] * 9, 2.1001, 2.1001, 2.1001)
+    assert not read(2.0, 2.0, 2.0, 2.0999, 2.0999, 2.0999)
+    assert not read(*[0.1 + 0.2] * 9)
+
+
+def noisy(host, series):
+    source = random.Random(7)
+    return [
+        each
+        for setup in range(100, 100 + series)
+        for each in machine(host, [2.0 * source.uniform(0.3, 3.0) for _ in range(6)], setup=setup)
+    ]
+
+
+def test_noisy_series_do_not_hide_drift():
+    drifted = machine("drifted", [2.0, 2.01, 1.99, 2.24, 2.25, 2.23])
+    with points_in_memory([*noisy("crowd", 400), *drifted]) as engine, fleet_query(engine, ALL) as query:
+        assert "drifted" in {each.machine.host for each in query.series(6, 40, 0.05)}
+        assert query.tested["series"] == 401
+        series, host, of_host = query.left_out
+    assert (series, host, of_host) == (361, "crowd", 361)
+
+
+def test_many_changes_of_one_host_do_not_hide_those_of_others():
+    crowd = [each for setup in range(100, 160) for each in machine("crowd", [2, 2, 2, 8, 8, 8.01], setup=setup)]
+    small = machine("small", [2.0, 2.03, 1.97, 2.24, 2.27, 2.21])
+    with points_in_memory([*crowd, *small]) as engine, fleet_query(engine, ALL) as query:
+        hosts = Counter(each.machine.host for each in query.series(6, 30, 0.05))
+        assert hosts == {"crowd": 29, "small": 1}
+        assert query.left_out == (31, "crowd", 31)
+        assert len(query.series(6, 100, 0.05)) == 61
+        assert query.left_out.series == 0
+
+
 def test_profiles_of_one_day_are_one_value_of_their_geometric_mean():
     noon = START_NS + DAY_NS // 2
     again = [point("a", day, 8.0, created_ns=noon + day * DAY_NS, inferometer_version="0.2.0") for day in range(6)]
     with points_in_memory([*machine("a", [2.0] * 6), *again]) as engine, fleet_query(engine, ALL) as query:
-        assert query.series(7, 10) == []
+        assert query.series(7, 10, 0.0) == []
         assert query.tested["series"] == 0
     again[-1] = point("a", 5, 32.0)
     with points_in_memory([*machine("a", [2.0] * 6), *again]) as engine, fleet_query(engine, ALL) as query:
-        [found] = query.series(6, 10)
+        [found] = query.series(6, 10, 0.0)
     assert found.logs == pytest.approx((math.log(4.0),) * 5 + (math.log(8.0),))
     assert found.times_ns == tuple(START_NS + day * DAY_NS for day in range(6))
     assert found.versions == ("0.2.0",) * 5 + ("0.1.0",)
@@ -228,7 +272,7 @@ def test_energies_without_a_logarithm_are_no_values(joules):
     points = [*fleet(6, 8), *machine("odd", [joules] * 8)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
         query.siblings(0.0)
-        query.series(6, 10)
+        query.series(6, 10, 0.0)
         assert query.tested == {"siblings": 6, "series": 6}
 
 

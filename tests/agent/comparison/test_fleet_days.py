@@ -45,7 +45,7 @@ def test_days_that_differ_are_drift_if_profiles_are_taken_as_independent_and_not
     source = random.Random(5)
     fleet = [unchanged(f"n{number}", source) for number in range(HOSTS)]
     with points_in_memory(each for own in fleet for each in own) as engine, fleet_query(engine, PointFilter()) as query:
-        by_day = query.series(FEWEST_DAYS, HOSTS)
+        by_day = query.series(FEWEST_DAYS, HOSTS, 0.0)
     assert [len(each.logs) for each in by_day] == [DAYS] * HOSTS
     assert sum(bool(drifts([series_of_profiles(own)], 1)) for own in fleet) > HOSTS / 3
     assert sum(bool(drifts([each], 1)) for each in by_day) <= HOSTS / 20

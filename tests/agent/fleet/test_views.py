@@ -77,11 +77,26 @@ def test_notes_state_what_was_not_tested_and_why():
     ]
 
 
-def test_a_note_states_how_many_series_were_searched():
-    many = fleet(_MOST_SERIES + 1, 6)
-    view = view_of(many)
-    assert view.drift_tested == _MOST_SERIES + 1
-    assert any(note.startswith("drift was searched in the 1,000 of 1,001 series") for note in view.notes)
+def test_a_large_healthy_fleet_does_not_hide_drift():
+    drifted = [2.0, 2.01, 1.99, 2.0, 2.24, 2.25, 2.23, 2.24]
+    view = view_of([*fleet(_MOST_SERIES + 200, 8, scatter=0.05), *machine("drifted", drifted)])
+    assert view.drift_tested == _MOST_SERIES + 201
+    assert [each.place.host for each in view.drift] == ["drifted"]
+
+
+def test_a_note_states_in_how_many_series_drift_was_not_searched_and_whose():
+    crowd = [
+        each
+        for setup in range(100, 1101 + 19)
+        for each in machine("crowd", [2.0, 2.01, 2.0, 8.0, 8.01, 8.0], setup=setup, work=setup)
+    ]
+    view = view_of([*crowd, *machine("drifted", [2.0, 2.01, 1.99, 2.24, 2.25, 2.23])])
+    assert (view.drift_tested, len(view.drift)) == (1021, 1000)
+    assert "drifted" in {each.place.host for each in view.drift}
+    assert any(
+        note.startswith("drift was not searched in 21 series (21 of the host crowd): 1,000 others")
+        for note in view.notes
+    )
 
 
 def test_the_text_has_every_table_within_the_width():

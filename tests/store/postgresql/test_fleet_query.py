@@ -34,7 +34,7 @@ def test_the_ends_of_the_range_stop_no_view(engine, host):
     with fleet_query(engine, PointFilter()) as query:
         assert query.costs(("hardware", "site"))[0].hosts == 10
         query.siblings(0.0)
-        query.series(6, 1000)
+        query.series(6, 1000, 0.05)
         assert query.tested == {"siblings": 7, "series": 7}
 
 
