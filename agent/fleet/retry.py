@@ -16,7 +16,8 @@ _Result = TypeVar("_Result")
 RETRY_SECONDS = 120.0
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.25, 15.0
 _FINAL = re.compile(
-    r"authentication failed|does not exist|pg_hba\.conf|no password|certificate|not support SSL", re.IGNORECASE
+    r"authentication failed|does not exist|pg_hba\.conf|no password|certificate|private key|not support SSL",
+    re.IGNORECASE,
 )
 """Reasons of a refused connection that no attempt changes. libpq gives no code for them: those of a server with
 messages in another language are tried again until the time is over.

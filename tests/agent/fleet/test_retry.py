@@ -49,6 +49,7 @@ def test_the_last_error_is_raised_at_the_end_of_the_time() -> None:
         TransientStoreError("db", 'no pg_hba.conf entry for host "192.0.2.1"', "Check"),
         TransientStoreError("db", "SSL error: certificate verify failed", "Check"),
         TransientStoreError("db", "server does not support SSL, but SSL was required", "Check"),
+        TransientStoreError("db", 'private key file "/etc/key" has group or world access', "Check"),
         TransientStoreError("db", 'FATAL: permission denied for database "fleet"', "Check"),
         TransientStoreError("db", 'FATAL: role "gpu1" is not permitted to log in', "Check"),
     ],
