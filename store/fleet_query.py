@@ -45,6 +45,7 @@ _MACHINE = (
     "hardware",
     "site",
     "rack",
+    "work",
     "workload",
     "model",
     "precision",

@@ -74,6 +74,7 @@ class Machine:
     hardware: str
     site: str
     rack: str
+    work: int
     workload: str
     model: str
     precision: str

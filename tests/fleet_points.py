@@ -71,7 +71,7 @@ def point(host: str, number: int = 0, joules: float | None = 2.0, **changes: Any
 def machine_named(host: str) -> Machine:
     """Return a host with the work of `point`, as a query returns it."""
     work = ("endpoint", "llama-3-8b", "fp16", "vllm", "0.11", "rate=8")
-    return Machine(f"id-of-{host}", host, EPYC, "ams", "r1", *work)
+    return Machine(f"id-of-{host}", host, EPYC, "ams", "r1", 1, *work)
 
 
 def machine(host: str, energies: Iterable[float], start: int = 0, **changes: Any) -> list[ProfilePoint]:

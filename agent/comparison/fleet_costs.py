@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from agent.comparison.fleet_places import digest_text
 from agent.comparison.fleet_records import MachineCost, WorkCosts
 from agent.cost.interval import Interval
 from agent.energy.student import t_quantile
@@ -23,9 +24,12 @@ def work_costs(groups: Sequence[CostGroup], names: Sequence[str]) -> tuple[WorkC
     by_work: dict[int, list[CostGroup]] = {}
     for group in groups:
         by_work.setdefault(group.work, []).append(group)
-    ordered = sorted(by_work.values(), key=lambda own: (-sum(each.profiles for each in own), _name(own[0])))
+    ordered = sorted(
+        by_work.values(), key=lambda own: (-sum(each.profiles for each in own), (_name(own[0]), own[0].work))
+    )
     return tuple(
         WorkCosts(
+            work=digest_text(own[0].work),
             workload=own[0].workload,
             model=own[0].model,
             precision=own[0].precision,

@@ -13,4 +13,9 @@ if TYPE_CHECKING:
 
 def place_of(machine: Machine) -> Place:
     """Return the machine and its work as the record of a result."""
-    return Place(**asdict(machine))
+    return Place(**{**asdict(machine), "work": digest_text(machine.work)})
+
+
+def digest_text(digest: int) -> str:
+    """Return a digest of a row, a number with a sign, in hexadecimal digits."""
+    return f"{digest % 2**64:016x}"

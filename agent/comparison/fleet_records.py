@@ -8,13 +8,14 @@ from agent.cost.interval import Interval  # noqa: TC001  msgspec resolves the an
 
 
 class Place(msgspec.Struct, frozen=True):
-    """One machine and its work, as tables name them; `host_id` is the one of its profiles."""
+    """One machine and its work, as tables name them; `host_id` is that of its profiles, `work` that of `WorkCosts`."""
 
     host_id: str
     host: str
     hardware: str
     site: str
     rack: str
+    work: str
     workload: str
     model: str
     precision: str
@@ -44,8 +45,13 @@ class MachineCost(msgspec.Struct, frozen=True):
 
 
 class WorkCosts(msgspec.Struct, frozen=True):
-    """One work, identified by the model, its settings and the parameters of the point, on the machines that did it."""
+    """One work on the machines that did it.
 
+    `work` is the digest of the model with its settings, the parameters of the point and the unit (16 hexadecimal
+    digits). Works with other settings, such as the number of output tokens, can share all names.
+    """
+
+    work: str
     workload: str
     model: str
     precision: str

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.exports.csv_file import csv_file
 from agent.exports.tables import escaped
-from agent.render.fleet_tables import FleetTable, cost_tables, drift_table, outlier_table, work_name
+from agent.render.fleet_tables import FleetTable, cost_tables, drift_table, outlier_table, shared_names, work_name
 from agent.render.fleet_view_text import extent, no_drift, no_outliers
 from agent.report.chart import Axis, Chart, Line, series_color
 from agent.report.content import Answer, Section
@@ -50,7 +50,7 @@ def fleet_markdown(view: FleetView, created: str) -> str:
 
 def fleet_csv(view: FleetView) -> bytes:
     """Return the costs and the energies of machines as CSV, a row for each group of machines and work."""
-    names = ("workload", "model", "precision", "point", "unit")
+    names = ("work", "workload", "model", "precision", "point", "unit")
     facts = ("hosts", "profiles", "currency", "cost_basis", "boundary", "energy_source")
     rows = [
         (
@@ -120,7 +120,7 @@ def _chart(at: int, work: WorkCosts, view: FleetView) -> Chart | None:
     shown = sorted(lines.items(), key=lambda each: -sum(one.hosts for one in each[1].values()))[:_MOST_LINES]
     return Chart(
         key=f"fleet-cost-{at}",
-        title=work_name(work),
+        title=work_name(work, shared_names(view)),
         summary=f"The cost of a million {work.unit}s by {time}, for the {len(shown)} groups of the most hosts.",
         x=Axis(time, names=tuple(dates)),
         y=Axis(f"{currency or 'cost'} per million {work.unit}s", from_zero=True),

@@ -100,10 +100,11 @@ def test_a_note_states_in_how_many_series_drift_was_not_searched_and_whose():
 
 
 def test_the_text_has_every_table_within_the_width():
-    text = fleet_view_text(view_of([*faulty(), *fleet(3, 2, currency="USD", setup=12, work=2)]), 100)
+    text = fleet_view_text(view_of([*faulty(), *fleet(3, 2, currency="USD", setup=12, work=2 << 56)]), 100)
     lines = text.splitlines()
     assert lines[0].startswith("10 hosts, 126 points of profiles, 2026-01-01 to 2026-01-12: here")
-    assert "llama-3-8b fp16 rate=8, by output token" in lines
+    assert "llama-3-8b fp16 rate=8 (work 00000000), by output token" in lines
+    assert "llama-3-8b fp16 rate=8 (work 02000000), by output token" in lines
     assert "Machines that need 10 % more or less energy than their siblings" in lines
     assert "Machines whose energy changed" in lines
     assert any(line.startswith("- the calibration") for line in lines)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 
 from agent.fleet.views import fleet_view
-from agent.render.fleet_tables import cost_tables
+from agent.render.fleet_tables import cost_tables, drift_table, outlier_table
 from agent.report.fleet_report import fleet_csv, fleet_markdown, fleet_page
 from fleet_points import XEON, fleet, machine
 from store.fleet_filter import PointFilter
@@ -67,6 +70,34 @@ def test_a_line_of_a_chart_has_one_basis_one_source_and_one_currency(change, lin
 def test_figures_that_are_all_estimated_or_lack_a_part_have_their_label(change, label):
     assert any(label in cell for cell in cells(fleet(4, 3, **change)))
     assert not any("measured" in cell for cell in cells(fleet(4, 3)))
+
+
+def test_works_of_one_name_have_their_digests_in_titles():
+    hot, changed = [2.5, 2.51, 2.49, 2.5, 2.5, 2.5], [2.0, 2.01, 2.0, 2.24, 2.25, 2.24]
+    points = [
+        *fleet(8, 6, work=-1, setup=12),
+        *fleet(8, 6, work=0x7BC << 52, setup=13),
+        *machine("hot", hot, work=-1, setup=12),
+        *machine("changed", changed, work=-1, setup=12),
+        *fleet(8, 6, work=5, setup=14, point="rate=1"),
+    ]
+    view = view_of(points, "month")
+    name = "llama-3-8b fp16 rate=8"
+    titles = [table.title for table in cost_tables(view)]
+    assert titles == [
+        f"{name} (work ffffffff), by output token",
+        "llama-3-8b fp16 rate=1, by output token",
+        f"{name} (work 7bc00000), by output token",
+    ]
+    page, markdown = fleet_page(view, CREATED).decode(), fleet_markdown(view, CREATED)
+    assert [each.place.work for each in view.outliers + view.drift] == ["f" * 16] * 2
+    for table in (outlier_table(view), drift_table(view)):
+        assert f"{name} (work ffffffff)" in table.rows[0]
+    for title in titles:
+        assert title in page
+        assert f"### {title}".replace("_", "") in markdown
+    works = [row["work"] for row in csv.DictReader(io.StringIO(fleet_csv(view).decode("utf-8-sig")))]
+    assert works == ["f" * 16, "0000000000000005", "7bc0000000000000"]
 
 
 def cells(points):
