@@ -70,9 +70,10 @@ class FleetQuery:
     left_out: LeftOut = NOTHING_LEFT_OUT
 
     def span(self) -> FleetSpan:
-        """Return the extent of the fleet."""
+        """Return the extent of the fleet; the machines of anonymous profiles are unknown, and count as one host."""
         hosts = (
             select(
+                _p.host_id,
                 func.count().label("points"),
                 func.min(_p.date).label("first"),
                 func.max(_p.date).label("last"),
@@ -82,16 +83,19 @@ class FleetQuery:
             .group_by(_p.host_id)
             .subquery()
         )
+        is_anonymous = hosts.c.host_id.like(ANONYMOUS)
+        host = case((is_anonymous, ANONYMOUS), else_=hosts.c.host_id)
         row = self.connection.execute(
             select(
-                func.count(),
+                func.count(host.distinct()),
                 func.coalesce(func.sum(hosts.c.points), 0),
                 func.coalesce(func.min(hosts.c.first), ""),
                 func.coalesce(func.max(hosts.c.last), ""),
-                func.count(case((hosts.c.measured == 0, 1))),
+                func.count(host.distinct()) - func.count(case((hosts.c.measured > 0, host)).distinct()),
+                func.count(case((is_anonymous, 1))),
             ).select_from(hosts)
         ).one()
-        return FleetSpan(int(row[0]), int(row[1]), row[2], row[3], int(row[4]))
+        return FleetSpan(int(row[0]), int(row[1]), row[2], row[3], int(row[4]), int(row[5]))
 
     def costs(self, dimensions: Sequence[str]) -> list[CostGroup]:
         """Return the costs and energies of machines by work and by these dimensions; a host counts once in each."""

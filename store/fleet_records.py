@@ -7,13 +7,17 @@ from typing import NamedTuple
 
 
 class FleetSpan(NamedTuple):
-    """The hosts and points of a fleet with their first and last day; `without_energy` are hosts that measure none."""
+    """The hosts and points of a fleet with their first and last day; `without_energy` are hosts that measure none.
+
+    `anonymous` are the anonymous profiles, which count as one host.
+    """
 
     hosts: int
     points: int
     first: str
     last: str
     without_energy: int
+    anonymous: int
 
 
 class LeftOut(NamedTuple):

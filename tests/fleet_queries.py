@@ -27,7 +27,7 @@ def assert_queries(engine: Engine) -> None:
         siblings, series = query.siblings(0.001), query.series(6, 1000, 0.0)
         machines = query.machines([(each.setup, each.host_id) for each in siblings])
         assert query.tested == {"siblings": 6, "series": 6}
-    assert span == (6, 48, "2026-01-01", "2026-01-08", 0)
+    assert span == (6, 48, "2026-01-01", "2026-01-08", 0, 0)
     first = points[0]
     assert cost.values == (first.hardware, "ams", "2026-01")
     assert (cost.hosts, cost.profiles) == (6, 48)

@@ -136,6 +136,7 @@ def status(
 
     Example: inferometer fleet status --from /mnt/fleet --expect hosts.txt --json
     """
+    from agent.comparison.fleet_anonymous import anonymous_as_one
     from agent.comparison.fleet_hosts import fleet_state
     from agent.render.fleet_text import fleet_json, fleet_text
     from agent.render.quantities import seconds_of
@@ -144,7 +145,7 @@ def status(
     refused: list[Refused] = []
     with _place(configuration(context).fleet, place, password_file) as source:
         hosts, logins = source.hosts(refused.append), source.logins()
-    state = fleet_state(hosts, logins, names, time.time_ns(), stale_seconds)
+    state = fleet_state(anonymous_as_one(hosts), logins, names, time.time_ns(), stale_seconds)
     if as_json:
         print_json({**fleet_json(state), "refused": _plain(refused)})
     else:

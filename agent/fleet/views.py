@@ -53,6 +53,8 @@ def fleet_view(engine: Engine, wanted: PointFilter, source: str, group_by: Seque
 def _notes(span: FleetSpan, costs: Sequence[WorkCosts], tested: dict[str, int]) -> list[str]:
     machines = [each for work in costs for each in work.machines]
     notes = []
+    if span.anonymous > 1:
+        notes.append(f"{span.anonymous:,} anonymized profiles count as one host, since their machines are unknown")
     if span.without_energy:
         notes.append(f"hosts without energy: {span.without_energy} of {span.hosts}; `inferometer doctor` states why")
     if machines and all(each.cost is None for each in machines):

@@ -24,7 +24,7 @@ def test_the_queries_of_a_fleet_have_the_values_of_its_points():
 
 def test_a_fleet_without_points_has_no_hosts():
     with points_in_memory([]) as engine, fleet_query(engine, ALL) as query:
-        assert query.span() == (0, 0, "", "", 0)
+        assert query.span() == (0, 0, "", "", 0, 0)
         assert query.costs(("hardware",)) == []
         assert (query.siblings(0.1), query.series(6, 10, 0.0)) == ([], [])
         assert query.tested == {"siblings": 0, "series": 0}
@@ -33,7 +33,15 @@ def test_a_fleet_without_points_has_no_hosts():
 def test_the_extent_counts_hosts_without_energy():
     points = [point("a"), point("a", 3), point("b", 1, joules=None), point("b", 2, joules=None)]
     with points_in_memory(points) as engine, fleet_query(engine, ALL) as query:
-        assert query.span() == (2, 4, "2026-01-01", "2026-01-04", 1)
+        assert query.span() == (2, 4, "2026-01-01", "2026-01-04", 1, 0)
+
+
+def test_the_extent_counts_anonymous_profiles_as_one_host():
+    unmeasured = [point("anonymous", day, None, host_id=f"anonymous-{day}") for day in range(3)]
+    for more, without in (([], 1), ([point("anonymous", 3, host_id="anonymous-3")], 0)):
+        with points_in_memory([point("a"), *unmeasured, *more]) as engine, fleet_query(engine, ALL) as query:
+            span = query.span()
+        assert (span.hosts, span.without_energy, span.anonymous) == (2, without, 3 + len(more))
 
 
 def test_a_filter_chooses_points_by_time_and_by_each_property():

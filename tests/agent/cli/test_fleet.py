@@ -63,6 +63,13 @@ def test_results_are_printed_as_json(tmp_path: Path, folder: Path) -> None:
     assert "refused: x.zip: it is not a bundle" in pulled.stderr
 
 
+def test_the_status_has_one_line_for_anonymized_profiles(tmp_path: Path, folder: Path) -> None:
+    call(home_of(tmp_path, "a", 3), "fleet", "push", "--to", folder, "--anonymize")
+    done = call(tmp_path, "fleet", "status", "--from", folder, "--json")
+    [host] = json.loads(done.stdout)["hosts"]
+    assert (host["host_id"], host["profiles"], host["state"]) == ("anonymous", 3, "current")
+
+
 def test_the_status_lists_current_stale_and_missing_hosts(tmp_path: Path, folder: Path) -> None:
     for host in ("a", "b"):
         call(home_of(tmp_path, host), "fleet", "push", "--to", folder)

@@ -54,6 +54,14 @@ def test_a_wrong_sensor_is_listed_with_its_reason_and_does_not_hide_a_faulty_mac
     assert view.notes[1] == CALIBRATION
 
 
+def test_anonymized_profiles_are_one_host_in_the_text_and_its_rows():
+    points = [point("anonymous", day, host_id=f"anonymous-{day}") for day in range(15)]
+    view = view_of(points)
+    assert (view.hosts, view.costs[0].machines[0].hosts) == (1, 1)
+    assert view.notes[0] == "15 anonymized profiles count as one host, since their machines are unknown"
+    assert view_of(points[:1]).notes[0].startswith("no machine was tested")
+
+
 def test_a_filter_restricts_all_views():
     view = view_of(faulty(), values=(("host", "drifted"),))
     assert (view.hosts, view.outliers_tested, view.drift_tested) == (1, 0, 1)
