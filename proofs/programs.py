@@ -31,9 +31,9 @@ _SHA256 = {
 _MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _LLAMA_PROGRAMS = ("llama-server", "llama-bench")
 _LLAMA_OPTIONS = (
-    "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_UI=OFF",
+    "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF",
-    "-DLLAMA_OPENSSL=OFF",
+    "-DLLAMA_OPENSSL=OFF", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON", "-DCMAKE_INSTALL_RPATH=$ORIGIN",
 )  # fmt: skip
 _TOKENIZER = """
 import sys
@@ -102,13 +102,11 @@ def _llama() -> Path:
         (llama,) = source.glob("*/vendor/llama.cpp")
         run("cmake", "-S", llama, "-B", output, *_LLAMA_OPTIONS)
         run("cmake", "--build", output, "--target", *_LLAMA_PROGRAMS, "--parallel", jobs)
-        (folder / "bin").mkdir()
-        for program in _LLAMA_PROGRAMS:
-            shutil.copy2(output / "bin" / program, folder / "bin")
+        shutil.copytree(output / "bin", folder / "bin", symlinks=True)
         for used in (output, source, folder / "download"):
             shutil.rmtree(used)
 
-    return built("llama", f"{LLAMA} {platform.machine()} {processor} {' '.join(_LLAMA_PROGRAMS)}", build)
+    return built("llama", f"{LLAMA} {platform.machine()} {processor} {' '.join(_LLAMA_PROGRAMS)} shared", build)
 
 
 def vllm() -> tuple[Path, Path]:
