@@ -121,6 +121,13 @@ def test_energies_that_the_accepted_profiles_lack_are_none() -> None:
     assert drift({"one": (before, runs(3, start=10))}, share=0.05).untested == ()
 
 
+def test_an_energy_of_0_is_a_reason_because_it_has_no_ratio() -> None:
+    found = drift({"one": (runs(3), runs(3, start=10, energy=0.0))}, share=0.05)
+    assert "joules_per_inference" not in {change.metric for change in found.changes}
+    words = "joules_per_inference: a profile has 0, which has no ratio"
+    assert found.untested == tuple(f"one: {point.name}: {words}" for point in profile().points)
+
+
 def test_a_point_that_the_new_profiles_lack_is_a_reason_and_the_others_are_tested() -> None:
     first, *others = profile().points
     now = [structs.replace(each, points=each.points[1:]) for each in runs(3, start=10, energy=1.2)]
