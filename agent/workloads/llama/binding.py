@@ -16,7 +16,7 @@ from agent.workloads.errors import WorkloadError, as_workload_error
 from agent.workloads.llama.placement import CPU, check_use, is_cpu, placement_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -157,6 +157,18 @@ class Context:
         """Process a batch; the device may still be busy afterwards. Raises WorkloadError."""
         if library.llama_decode(self.handle, batch):
             raise _failure("processing tokens")
+
+    @property
+    def step(self) -> Callable[[Any], None]:
+        """The function that processes a batch and waits, with as little Python as possible between two batches."""
+        handle, process, wait = self.handle, library.llama_decode, library.llama_synchronize
+
+        def step(batch: Any) -> None:
+            if process(handle, batch):
+                raise _failure("processing tokens")
+            wait(handle)
+
+        return step
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""
