@@ -25,7 +25,7 @@ It is time of the host that is measured, so strangers cannot cause more.
 """
 _COST, _COST_SECONDS = 10, 0.06
 """A check of this cost takes this CPU time; each further step doubles it."""
-_LONGEST_PAUSE_SECONDS = 300.0
+_LONGEST_PAUSE_SECONDS, _MOST_DOUBLINGS = 300.0, 9
 _LONGEST_PASSWORD = 72
 """bcrypt ignores the rest, or refuses it."""
 
@@ -99,7 +99,7 @@ class Users:
             _remember(self._admitted, seal, _ADMITTED)
             return Decision.ADMITTED
         self._seconds -= seconds
-        own.failures += 1
+        own.failures = min(own.failures + 1, _MOST_DOUBLINGS)
         own.until = now + min(_LONGEST_PAUSE_SECONDS, 2.0**own.failures)
         self._clients.pop(network, None)
         self._clients[network] = own  # the newest is the last

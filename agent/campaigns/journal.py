@@ -197,7 +197,7 @@ def _write(descriptor: int, event: Event) -> None:
         while waiting:
             waiting = waiting[os.write(descriptor, waiting) :]
         os.fsync(descriptor)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, must leave no part of a line
         os.ftruncate(descriptor, size)
         raise
 

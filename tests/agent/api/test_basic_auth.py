@@ -85,6 +85,16 @@ def test_a_client_waits_longer_after_each_wrong_password_and_others_do_not_wait(
     assert counting.users.decide(basic(), "10.0.0.2") is Decision.ADMITTED
 
 
+def test_a_client_that_guesses_for_days_is_still_refused_and_waits_five_minutes():
+    counting = Counting()
+    counting.users._matches = lambda *_: False
+    for number in range(1100):
+        counting.now += 301.0
+        assert counting.users.decide(basic(password=f"guess {number}"), "10.0.0.2") is Decision.REFUSED
+    counting.now += 299.0
+    assert counting.users.decide(basic(password="another"), "10.0.0.2") is Decision.BUSY
+
+
 def test_a_right_password_ends_the_pause_of_its_client():
     counting = Counting()
     assert counting.users.decide(basic(password="wrong"), "::1") is Decision.REFUSED
