@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import pytest
@@ -129,31 +128,55 @@ def test_a_new_client_counts_from_its_start_and_a_shared_one_once():
     assert shares_between(scanned(), after, 1000) == {7: pytest.approx(0.5)}
 
 
-def test_shares_need_a_scan_at_the_beginning_of_the_time(tmp_path):
+class Clock:
+    """The wall clock of the module, in microseconds, which stands still until it is set."""
+
+    def __init__(self, now_us):
+        self.now_us = now_us
+
+    def time_ns(self):
+        return self.now_us * 1000
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock(1_800_000_000_000_000)
+    monkeypatch.setattr("probes.fdinfo.time", clock)
+    return clock
+
+
+def test_shares_need_a_scan_at_the_beginning_of_the_time(tmp_path, clock):
     process(tmp_path, 10, (4, NODE, TEXT))
     users = ClientShares(tmp_path, AMD)
-    began = time.time_ns() // 1000
+    began = clock.now_us
     first = users.gpu_processes(began)
     assert (first.programs, first.shares) == ({10}, None)
-    time.sleep(0.02)
+    clock.now_us += 40_000
     process(tmp_path, 10, (4, NODE, TEXT.replace("784986021477", "784996021477")))
     found = users.gpu_processes(began)
     assert found.programs == {10}
-    assert set(found.shares) == {10}
-    assert 0 < found.shares[10] <= 1
+    assert found.shares == {10: pytest.approx(0.0625)}  # 10 of 40 ms of four engines
     assert users.gpu_processes(began - 3_600_000_000).shares is None
 
 
-def test_shares_are_unknown_while_a_process_uses_the_queues_of_rocm(tmp_path):
+@pytest.mark.parametrize(("late_us", "is_known"), [(-10_000, True), (10_000, True), (-10_001, False), (10_001, False)])
+def test_a_scan_is_at_the_beginning_within_a_tenth_of_the_time(tmp_path, clock, late_us, is_known):
+    process(tmp_path, 10, (4, NODE, TEXT))
+    users = ClientShares(tmp_path, AMD)
+    began = clock.now_us
+    clock.now_us = began + late_us
+    users.gpu_processes(began)
+    clock.now_us = began + 100_000
+    assert (users.gpu_processes(began).shares is not None) == is_known
+
+
+def test_shares_are_unknown_while_a_process_uses_the_queues_of_rocm(tmp_path, clock):
     process(tmp_path / "proc", 10, (4, NODE, TEXT))
     (tmp_path / "kfd/10").mkdir(parents=True)
     users = ClientShares(tmp_path / "proc", AMD, tmp_path / "kfd")
-    began = time.time_ns() // 1000
-    users.gpu_processes(began)
-    time.sleep(0.02)
+    users.gpu_processes(clock.now_us)
+    began, clock.now_us = clock.now_us, clock.now_us + 20_000
     assert users.gpu_processes(began).shares is None
     Path(tmp_path / "kfd/10").rmdir()
-    began = time.time_ns() // 1000
-    users.gpu_processes(began)
-    time.sleep(0.02)
+    began, clock.now_us = clock.now_us, clock.now_us + 20_000
     assert users.gpu_processes(began).shares == {}
