@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import ssl
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPSConnection
 from typing import TYPE_CHECKING
 
 import bcrypt
 
+from agent.api.connection import Limits
+from agent.api.endpoint import serve
 from certificates import Authority
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from http.client import HTTPResponse
     from pathlib import Path
+
+    from agent.api.metrics import Exporter
 
 PASSWORD = "correct horse"
 USER = "prometheus"
@@ -55,3 +60,10 @@ def ask_tls(
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer, answer.read()
+
+
+@contextmanager
+def secured(exporter: Exporter, path: Path, limits: Limits | None = None) -> Iterator[str]:
+    """Serve an exporter with a web configuration; yield its address."""
+    with closing(serve(exporter, "127.0.0.1:0", limits or Limits(), web_config=str(path))) as endpoint:
+        yield endpoint.address

@@ -1,50 +1,33 @@
-"""TLS and passwords of a served exporter: versions, certificates, changes, clients that hang, and a real Prometheus."""
+"""TLS and passwords of a served exporter: users, versions, client certificates, addresses, and a real Prometheus."""
 
 from __future__ import annotations
 
-import os
-import socket
 import ssl
-import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.api.connection import Limits
 from agent.api.endpoint import Endpoint, serve
 from agent.api.unix_socket import UnixAddress
 from agent.api.web_config import WebConfigError
-from agent.api.web_security import WebSecurity
 from agent.install.systemd import ask_health
 from agent.runtime.http_get import get
 from agent.sampling.remote.probe import RemoteHostError
 from agent.sampling.remote.probe import connect as connect_host
 from certificates import Authority
-from http_clients import ask, connect, raw, split
+from http_clients import ask, raw
 from prometheus_server import needs_prometheus, prometheus, query
-from secured_exporters import PASSWORD, TLS, USER, USERS, ask_tls, basic, configured, rewritten, trusting
+from secured_exporters import PASSWORD, TLS, USER, USERS, ask_tls, basic, configured, rewritten, secured, trusting
 from waiting import await_true
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from agent.api.metrics import Exporter
 
 pytestmark = pytest.mark.system
-
-
-@contextmanager
-def secured(exporter: Exporter, path: Path, limits: Limits | None = None) -> Iterator[str]:
-    with closing(serve(exporter, "127.0.0.1:0", limits or Limits(), web_config=str(path))) as endpoint:
-        yield endpoint.address
-
-
-def serial(address: str, context: ssl.SSLContext) -> str:
-    with connect(address) as plain, context.wrap_socket(plain, server_hostname="localhost") as client:
-        return client.getpeercert()["serialNumber"].lstrip("0")
 
 
 def test_a_scrape_over_tls_with_a_password_is_the_one_without(exporter: Exporter, tmp_path: Path):
@@ -140,184 +123,6 @@ def test_a_client_certificate_is_verified(exporter: Exporter, tmp_path: Path, ki
         else:
             with pytest.raises((OSError, HTTPException)):
                 ask_tls(address, trusting(tmp_path))
-
-
-def test_a_renewed_certificate_and_changed_users_are_used_without_a_reload(exporter: Exporter, tmp_path: Path):
-    path = configured(tmp_path)
-    with secured(exporter, path) as address:
-        before = serial(address, trusting(tmp_path))
-        renewed = Authority.at(tmp_path).issue(tmp_path, "server").lstrip("0")
-        await_true(lambda: served(address, tmp_path) == renewed)
-        assert before != renewed
-        rewritten(tmp_path, TLS)
-        await_true(lambda: ask_tls(address, trusting(tmp_path))[0].status == 200)
-
-
-def served(address: str, folder: Path) -> str:
-    try:
-        return serial(address, trusting(folder))
-    except ssl.SSLError:
-        return ""
-
-
-def test_an_invalid_change_is_logged_once_and_the_last_valid_files_stay(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    now = [0.0]
-    path = configured(tmp_path)
-    security = WebSecurity(str(path), lambda: now[0])
-    context, users = security._context, security._users
-    (tmp_path / "server.crt").write_text("not PEM")
-    for _ in range(3):
-        now[0] += 2.0
-        security._refresh()
-    assert (security._context, security._users) == (context, users)
-    assert [record.message for record in caplog.records].count(
-        "the web configuration is not used, the one before stays"
-    ) == 1
-    Authority.at(tmp_path).issue(tmp_path, "server")
-    now[0] += 2.0
-    security._refresh()
-    assert security._context is not context
-
-
-def test_a_renewed_certificate_forgets_no_password_that_was_checked(tmp_path: Path):
-    now = [0.0]
-    security = WebSecurity(str(configured(tmp_path)), lambda: now[0])
-    context, users = security._context, security._users
-    Authority.at(tmp_path).issue(tmp_path, "server")
-    now[0] = 2.0
-    security._refresh()
-    assert security._context is not context
-    assert security._users is users
-
-
-def test_a_certificate_that_appears_after_the_file_that_names_it_is_used(tmp_path: Path):
-    now = [0.0]
-    security = WebSecurity(str(configured(tmp_path)), lambda: now[0])
-    context = security._context
-    rewritten(tmp_path, TLS.replace("server.", "later."))
-    for now[0] in (2.0, 4.0):
-        security._refresh()
-        assert security._context is context
-    Authority.at(tmp_path).issue(tmp_path, "later")
-    now[0] = 6.0
-    security._refresh()
-    assert security._context is not context
-
-
-def test_the_files_are_looked_at_once_a_second_at_most(tmp_path: Path):
-    now = [0.0]
-    path = configured(tmp_path)
-    security = WebSecurity(str(path), lambda: now[0])
-    rewritten(tmp_path, TLS)
-    now[0] = 0.9
-    security._refresh()
-    assert security._users is not None
-    now[0] = 1.0
-    security._refresh()
-    assert security._users is None
-
-
-@pytest.mark.parametrize("content", ["not PEM", "", None])
-def test_a_certificate_that_cannot_be_loaded_is_refused_at_first(tmp_path: Path, content: str | None):
-    path = configured(tmp_path)
-    if content is None:
-        Authority.at(tmp_path).issue(tmp_path, "other")
-        (tmp_path / "other.key").replace(tmp_path / "server.key")
-    else:
-        (tmp_path / "server.crt").write_text(content)
-    with pytest.raises(WebConfigError, match=r"server\.crt.*cannot be loaded.*must be PEM"):
-        WebSecurity(str(path))
-
-
-def test_an_encrypted_key_is_refused_without_a_question(tmp_path: Path):
-    from cryptography.hazmat.primitives import serialization
-
-    path = configured(tmp_path)
-    key = serialization.load_pem_private_key((tmp_path / "server.key").read_bytes(), None)
-    encrypted = serialization.BestAvailableEncryption(b"passphrase")
-    (tmp_path / "server.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted)
-    )
-    with pytest.raises(WebConfigError, match="without a passphrase"):
-        WebSecurity(str(path))
-
-
-# --- the connections -------------------------------------------------------------------------------------------------
-
-
-def test_a_large_response_reaches_a_slow_reader_complete(tmp_path: Path):
-    body = os.urandom(3_000_000)
-
-    def application(_environ, start_response):
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        return [body]
-
-    path = configured(tmp_path, TLS)
-    with closing(Endpoint(Limits(connection_seconds=120.0))) as endpoint:
-        endpoint.bind("127.0.0.1:0", None, str(path))
-        endpoint._server.application = application
-        with socket.socket() as plain:
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            plain.settimeout(10)
-            plain.connect(split(endpoint.address))
-            with trusting(tmp_path).wrap_socket(plain, server_hostname="localhost") as client:
-                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-                received = b""
-                while chunk := client.recv(65536):
-                    received += chunk
-                    if len(received) < 200_000:
-                        time.sleep(0.01)
-    assert received.partition(b"\r\n\r\n")[2] == body
-
-
-def test_a_request_in_single_bytes_is_answered(exporter: Exporter, tmp_path: Path):
-    with (
-        secured(exporter, configured(tmp_path, TLS)) as address,
-        connect(address) as plain,
-        trusting(tmp_path).wrap_socket(plain, server_hostname="localhost") as client,
-    ):
-        for byte in b"GET /-/healthy HTTP/1.1\r\n\r\n":
-            client.sendall(bytes([byte]))
-        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
-
-
-def test_the_response_ends_as_tls_demands(exporter: Exporter, tmp_path: Path):
-    with secured(exporter, configured(tmp_path, TLS)) as address, connect(address) as plain:
-        context = trusting(tmp_path)
-        with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as client:
-            client.sendall(b"GET /-/healthy HTTP/1.1\r\n\r\n")
-            received = b""
-            while chunk := client.recv(65536):  # raises SSLEOFError without the notification of the end
-                received += chunk
-    assert received.endswith(b"healthy\n")
-
-
-@pytest.mark.parametrize("start", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n" * 10, bytes(range(256))])
-def test_clients_that_end_no_handshake_prevent_no_scrape(exporter: Exporter, tmp_path: Path, start: bytes):
-    path = configured(tmp_path)
-    with secured(exporter, path, Limits(connections=20, request_seconds=3.0)) as address:
-        hanging = [connect(address) for _ in range(40)]
-        try:
-            for each in hanging:
-                with suppress(OSError):
-                    each.sendall(start)
-            assert ask_tls(address, trusting(tmp_path), Authorization=basic())[0].status == 200
-        finally:
-            for each in hanging:
-                each.close()
-
-
-def test_a_client_that_ends_its_handshake_and_sends_nothing_is_disconnected(exporter: Exporter, tmp_path: Path):
-    path = configured(tmp_path)
-    context = trusting(tmp_path)
-    with (
-        secured(exporter, path, Limits(request_seconds=3.0)) as address,
-        connect(address) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as client,
-    ):
-        assert client.recv(100) == b""
 
 
 # --- the addresses ---------------------------------------------------------------------------------------------------
