@@ -8,9 +8,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripted_engines import in_background, install, state
+
+if TYPE_CHECKING:
+    from agent.campaigns.launchers.slurm import SlurmLauncher
 
 NAMES = ("sbatch", "scontrol", "squeue", "scancel", "sinfo", "sacct")
 
@@ -23,6 +26,15 @@ def install_slurm(folder: Path, nodes: dict[str, str]) -> Path:
     return install(
         folder, "scripted_slurm", NAMES, {"nodes": nodes, "jobs": {}, "arrays": 0, "away": [], "mute": [], "ended": ""}
     )
+
+
+def slurm_launcher(folder: Path) -> SlurmLauncher:
+    """Return a launcher whose results and state are below a folder."""
+    from agent.campaigns.launchers import slurm
+    from campaign_tasks import fields_of
+
+    results, state_folder = str(folder / "results"), str(folder / "state")
+    return slurm.launcher(fields_of(folder=results, state=state_folder, partition="main", gres="gpu:8"))
 
 
 def play(name: str, words: list[str], folder: str) -> None:
