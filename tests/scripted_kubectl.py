@@ -10,10 +10,14 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripted_engines import in_background, install, state
 
+if TYPE_CHECKING:
+    from agent.campaigns.launchers.kubernetes import KubernetesLauncher
+
+IMAGE = f"registry.example/inferometer@sha256:{'0123456789abcdef' * 4}"
 _RUNS = ("", "unreadable", "hangs")
 """The faults of nodes whose pods run."""
 
@@ -25,6 +29,14 @@ def install_kubectl(folder: Path, nodes: dict[str, str]) -> Path:
     not come.
     """
     return install(folder, "scripted_kubectl", ("kubectl",), {"nodes": nodes, "jobs": {}})
+
+
+def launcher(**options: object) -> KubernetesLauncher:
+    """Return a launcher with some options of its table."""
+    from agent.campaigns.launchers import kubernetes
+    from campaign_tasks import fields_of
+
+    return kubernetes.launcher(fields_of(image=IMAGE, **options))
 
 
 def play(_name: str, words: list[str], folder: str) -> None:
