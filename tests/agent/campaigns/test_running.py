@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.bundles.writing import bundle_bytes
-from agent.campaigns import journal as journals
-from agent.campaigns.events import Checked
-from agent.campaigns.facts import read_facts
-from agent.campaigns.planning import begun
 from agent.campaigns.records import Host, Outcome, Task
 from agent.campaigns.running import Head, reason_of
-from campaign_files import TWO_HOSTS, FakeLauncher, answer, bundle_of, campaign_of, facts_of, profile_of
+from campaign_files import TWO_HOSTS, answer, bundle_of, campaign_of, facts_of, profile_of
+from campaign_heads import RUN, head, verified
 from store.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from agent.bundles.manifest import Bundle
-    from agent.campaigns.campaign import Campaign
-    from agent.campaigns.journal import Journal
-
-RUN = "20260101-000000-0123abcd"
-
-
-@contextmanager
-def head(
-    folder: Path, answers: Callable[[Task], Outcome] = answer, text: str = TWO_HOSTS
-) -> Iterator[tuple[Head, Journal, FakeLauncher, list[str], list[str]]]:
-    """Yield a head, its journal and its launcher, the ids that it stores and the lines that it shows."""
-    launcher = FakeLauncher(answers)
-    campaign = replace(campaign_of(folder, text), launcher=launcher)
-    saved: list[str] = []
-    lines: list[str] = []
-    with _journal(folder / "runs", campaign) as journal:
-        own = Head(campaign, journal, lambda bundle: saved.append(bundle.manifest.uid), lines.append)
-        yield own, journal, launcher, saved, lines
-
-
-def _journal(folder: Path, campaign: Campaign) -> AbstractContextManager[Journal]:
-    if journals.newest_run(folder):
-        return journals.resume(folder, RUN)
-    return journals.begin(folder, begun(campaign, RUN, 1))
 
 
 def test_every_host_is_verified_and_then_measured_and_its_profiles_are_stored(tmp_path: Path) -> None:
@@ -73,26 +42,6 @@ def test_a_refused_host_is_not_measured_and_the_other_one_is(tmp_path: Path) -> 
         assert journal.state.hosts["one"].problems[0].startswith("nothing on it measures power")
         assert any(line.startswith("one: refused: nothing on it measures power") for line in lines)
         assert journal.state.tasks[f"{RUN}-1"].status == "waiting"
-
-
-@pytest.mark.parametrize(
-    ("result", "reason"),
-    [
-        (b"not a bundle", "its bundle: it is not a bundle"),
-        (bundle_of("20260101-000000-0123abcd-2"), f"its bundle is that of {RUN}-2"),
-    ],
-)
-def test_a_bundle_that_was_not_asked_for_is_refused(tmp_path: Path, result: bytes, reason: str) -> None:
-    def answers(task: Task) -> Outcome:
-        outcome = answer(task)
-        return replace(outcome, result=result) if task.uid == f"{RUN}-1" else outcome
-
-    with head(tmp_path, answers) as (own, journal, _, saved, _lines):
-        own.measure()
-        ended = journal.state.tasks[f"{RUN}-1"].ended
-        assert ended is not None
-        assert reason in ended.reason
-        assert saved == [f"{RUN}-2"]
 
 
 def test_a_point_without_energy_fails_a_campaign_that_requires_it(tmp_path: Path) -> None:
@@ -182,13 +131,6 @@ def test_collecting_measures_nothing_and_takes_what_hosts_have_stored(tmp_path: 
         assert lines[0].startswith(f"one: {RUN}-1 is not there: no profile")
 
 
-def verified(journal: Journal, *names: str, **changed: Any) -> None:
-    """Verify hosts, or refuse them with `problems`."""
-    facts = read_facts(json.dumps(facts_of()).encode())
-    for name in names:
-        journal.append(Checked(**{"host": name, "facts": facts, "clock": None, "problems": (), "notes": (), **changed}))
-
-
 def test_nothing_is_collected_from_a_host_that_was_not_verified_or_is_refused(tmp_path: Path) -> None:
     with head(tmp_path) as (own, journal, launcher, saved, lines):
         verified(journal, "two")
@@ -217,81 +159,6 @@ def test_a_job_that_ran_although_its_host_was_refused_has_no_profile(tmp_path: P
         own.measure()
         assert saved == []
         assert [task.ended and task.ended.reason for task in journal.state.tasks.values()] == ["it is not verified"] * 2
-
-
-def test_another_machine_under_the_name_of_a_host_is_refused(tmp_path: Path) -> None:
-    other = json.dumps(facts_of(id="f" * 32)).encode()
-    with head(tmp_path, text=f"repetitions = 2\n{TWO_HOSTS}") as (own, journal, launcher, saved, _):
-        verified(journal, "one", "two")
-        launcher.answers = lambda task: (
-            replace(answer(task), result=other) if task.uid == f"{RUN}-host-0" else answer(task)
-        )
-        own.measure()
-        assert journal.state.hosts["one"].problems[0].startswith("it is another machine than earlier in this run")
-        assert saved == [f"{RUN}-3", f"{RUN}-4"]
-
-
-@pytest.mark.parametrize(
-    ("changed", "samples", "reason"),
-    [
-        (
-            {"host": profile_of("x")["host"] | {"id": "f" * 32, "name": "b\x1b[2J"}},
-            None,
-            "another machine, 'b\\x1b[2J'",
-        ),
-        ({}, b"PAR1", "its bundle has samples, which nobody requested"),
-    ],
-)
-def test_a_bundle_of_another_machine_or_with_samples_is_refused(
-    tmp_path: Path, changed: dict[str, Any], samples: bytes | None, reason: str
-) -> None:
-    def answers(task: Task) -> Outcome:
-        outcome = answer(task)
-        if task.uid != f"{RUN}-1":
-            return outcome
-        content = bundle_bytes({**profile_of(task.uid), **changed}, samples, (1, 2) if samples else None)
-        return replace(outcome, result=content)
-
-    with head(tmp_path, answers) as (own, journal, _, saved, _lines):
-        own.measure()
-        ended = journal.state.tasks[f"{RUN}-1"].ended
-        assert ended is not None
-        assert reason in ended.reason
-        assert saved == [f"{RUN}-2"]
-
-
-def test_a_profile_with_the_energy_of_another_host_needs_no_sensor_of_its_own(tmp_path: Path) -> None:
-    def answers(task: Task) -> Outcome:
-        outcome, other = answer(task), profile_of("x")["host"] | {"id": "f" * 32}
-        if task.words[1] == "facts":
-            return replace(outcome, result=json.dumps(facts_of(energy=None)).encode())
-        return replace(outcome, result=bundle_of(task.uid, host=other))
-
-    text = "require_energy = true\n" + TWO_HOSTS.replace("batch = [1, 8]", 'energy-from = "http://node1:19795"')
-    with head(tmp_path, answers, text) as (own, _, _launcher, saved, _lines):
-        own.measure()
-        assert saved == [f"{RUN}-1", f"{RUN}-2"]
-
-
-def test_the_facts_of_a_hostile_host_are_a_reason_of_one_short_line(tmp_path: Path) -> None:
-    devices = [{"id": f"{n}", "kind": "gpu", "name": f"{n}" + "x" * 200} for n in range(2000)]
-    results = {
-        "one": facts_of(devices=devices),
-        "two": facts_of(schema="x\n\x1b[2Jthree  verified"),
-    }
-
-    def answers(task: Task) -> Outcome:
-        return answer(task, results[task.host.name])
-
-    text = TWO_HOSTS.replace('name = "one"', 'name = "one"\ndevices = { "H100*" = 8 }')
-    with head(tmp_path, answers, text) as (own, journal, _, saved, _lines):
-        own.measure()
-        [first], [second] = (journal.state.hosts[name].problems for name in ("one", "two"))
-        assert first.startswith("it has 0 of 8 devices H100*")
-        assert len(first) < 1100
-        assert "its facts are not those of" in second
-        assert second.isprintable()
-        assert saved == []
 
 
 @pytest.mark.parametrize(
