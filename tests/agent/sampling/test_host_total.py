@@ -1,72 +1,25 @@
-"""The host's energy, power and cost over first choices, restarts, dead sensors and failing stores."""
+"""The host's energy and power over first choices, restarts, dead sensors and failing stores."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.cost.tariff import Tariff
-from agent.cost.time_of_day import PricePeriod
 from agent.energy.counted_sensors import Boundary
 from agent.energy.wall_factor import AppliedFactor, WallFactor
 from agent.runtime.clock import Timebase
-from agent.sampling.counter_accumulator import CounterAccumulator, Totals
+from agent.sampling.counter_accumulator import CounterAccumulator
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
+from host_totals import CPU, HOST, PACKAGE, SECOND, Service, constant
 from probes.model import Channel, Device, Kind, Source
-from store.records import Host, Layout, Tick, Total
+from store.records import Layout, Tick
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-SECOND = 1_000_000_000
-CPU, GPU = Device("package-0", Kind.CPU), Device("GPU-1", Kind.GPU)
-PACKAGE = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, max_plausible=500.0)
+GPU = Device("GPU-1", Kind.GPU)
 CORE = replace(PACKAGE, domain="core", contained_in=(("package-0", "package"),))
 DRAM = Channel(CPU, "dram", "energy_joules", refresh_seconds=0.001, max_plausible=500.0)
 BOARD = Channel(GPU, "board", "power_watts", refresh_seconds=0.1)
 MODEL = Channel(CPU, "package", "power_watts", Source.ESTIMATED, method="model", uncertainty=0.6)
-HOST = Host("host-id", "name", boot_id="boot")
-
-
-class Service:
-    """A host total of one probe that reads the channels once a second; `store` remains over restarts."""
-
-    def __init__(self, *channels: Channel, tariff: Tariff | None = None) -> None:
-        self.layout = Layout(1, "probe", channels)
-        self.tariff = tariff
-        self.store: dict[tuple[str, ...], Total] = {}
-        self.memory: Totals = {}
-        self.fails = False
-        self.now = 0
-        self.restart()
-
-    def restart(self) -> None:
-        before = self.store | self.memory
-        self.totals = CounterAccumulator(HOST, [self.layout], before, Timebase(0, 0))
-        self.host = HostTotal(HOST, [self.layout], [1.0], before, self.tariff)
-
-    def run(self, seconds: int, values: Callable[[int], Sequence[float]]) -> None:
-        for _ in range(seconds):
-            self.now += 1
-            tick = Tick(1, self.now * SECOND, self.now * SECOND, tuple(values(self.now)))
-            try:
-                self.host.store_ticks([tick], self.totals, self._append)
-            except OSError:
-                assert self.fails
-
-    def _append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
-        self.memory.update((total.key, total) for total in totals)
-        if self.fails:
-            raise OSError("the disk is full")
-        self.store.update((total.key, total) for total in totals)
-
-
-def constant(*watts: float, gauges: Sequence[int] = ()) -> Callable[[int], Sequence[float]]:
-    """Return counters that grow at these powers; the channels in `gauges` return the powers."""
-    return lambda now: [each if i in gauges else 1000.0 + each * now for i, each in enumerate(watts)]
 
 
 def test_counters_that_contain_one_another_are_counted_once_and_gauges_are_integrated() -> None:
@@ -200,46 +153,6 @@ def test_repeated_ticks_change_nothing() -> None:
     service.now -= 1
     service.run(1, constant(300, gauges=[0]))
     assert service.host.reading.joules == before
-
-
-def test_the_cost_includes_energy_facility_and_machine() -> None:
-    tariff = Tariff(price_per_kwh=0.25, currency="EUR", pue=1.5, capital=8760.0, life_years=1.0)
-    service = Service(PACKAGE, tariff=tariff)
-    service.run(3613, constant(1000))
-    reading = service.host.reading
-    assert reading is not None
-    energy = reading.joules / 3.6e6 * 1.5 * 0.25
-    assert reading.currency == "EUR"
-    assert reading.cost == pytest.approx(energy + 1.0, rel=1e-3)
-
-
-def test_a_cost_continues_after_a_restart() -> None:
-    tariff = Tariff(price_per_kwh=3600.0, currency="EUR", pue=1.0)
-    service = Service(PACKAGE, tariff=tariff)
-    service.run(20, constant(400))
-    service.restart()
-    service.run(20, constant(400))
-    assert service.host.reading is not None
-    assert service.host.reading.cost == pytest.approx(0.4 * 39)
-
-
-def test_energy_costs_the_price_of_its_hour() -> None:
-    local = time.localtime(0)  # the clock of the service starts at the epoch
-    now = local.tm_hour + local.tm_min / 60
-    dear, cheap = (
-        PricePeriod(start % 24, (start + 12) % 24, price) for start, price in ((now, 3600.0), (now + 12, 36.0))
-    )
-    service = Service(PACKAGE, tariff=Tariff(price_per_kwh=1.0, pue=1.0, price_periods=(dear, cheap)))
-    service.run(20, constant(400))
-    assert service.host.reading is not None
-    assert service.host.reading.cost == pytest.approx(0.4 * (service.host.reading.joules / 400))
-
-
-def test_there_is_no_cost_without_an_energy_price() -> None:
-    service = Service(PACKAGE, tariff=Tariff(capital=1000.0))
-    service.run(20, constant(1000))
-    assert service.host.reading is not None
-    assert service.host.reading.cost is None
 
 
 def test_two_probes_of_one_channel_count_once() -> None:
