@@ -7,6 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, cycle
 
+from agent.energy.window import window_energy
 from probes.counter import Counter
 from probes.model import Channel, Device, Kind
 from store.records import Series
@@ -129,3 +130,14 @@ def two_reads(series, start_ns, end_ns):
     """The energy by a plain meter: the difference of the last values read before both ends."""
     first, second = (series.values[bisect_right(series.times_ns, at) - 1] for at in (start_ns, end_ns))
     return second - first
+
+
+def held(series, power, window):
+    """Fail unless the truth is within the bound and the estimate too; return estimate and truth."""
+    found = window_energy(series, *window)
+    true = power.joules(window[1] / SECOND, window[0] / SECOND)
+    energy = found.energy
+    assert energy.lower <= energy.joules <= energy.upper
+    assert energy.lower - 1e-6 <= true <= energy.upper + 1e-6
+    assert energy.lower >= 0
+    return found, true
