@@ -13,6 +13,7 @@ from command import ROOT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+NAMES = ("one", "two", "three")
 _SCRIPT = """#!{python}
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
@@ -60,6 +61,20 @@ def scripted_host(folder: Path, name: str, **settings: Any) -> ScriptedHost:
     host.program.chmod(0o755)
     host.behave(**settings)
     return host
+
+
+def three_hosts(folder: Path) -> dict[str, ScriptedHost]:
+    """Make three hosts, and return them by name."""
+    return {name: scripted_host(folder / "hosts", name) for name in NAMES}
+
+
+def file_of(folder: Path, hosts: dict[str, ScriptedHost], extra: str = "", own: str = "") -> Path:
+    """Write a campaign on hosts, with `extra` lines, and with lines that each host has of its `own`."""
+    from campaign_files import campaign_file
+
+    tables = "".join(f'[[host]]\nname = "{name}"\nprogram = "{host.program}"\n{own}' for name, host in hosts.items())
+    workload = '[[workload]]\nname = "transformer"\noptions = { batch = [1, 2] }\n'
+    return campaign_file(folder, f'name = "nightly"\n{extra}\n[launcher]\nkind = "local"\n{tables}{workload}')
 
 
 def play(script: str, words: Sequence[str]) -> None:

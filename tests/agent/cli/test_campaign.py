@@ -13,25 +13,17 @@ import pytest
 
 from campaign_files import campaign_file
 from command import call, finish, run, started
-from scripted_hosts import ScriptedHost, scripted_host
+from scripted_hosts import NAMES, ScriptedHost, file_of, three_hosts
 from sshd_server import needs_sshd, sshd
 from waiting import await_true
 
 if TYPE_CHECKING:
     import subprocess
 
-NAMES = ("one", "two", "three")
-
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> dict[str, ScriptedHost]:
-    return {name: scripted_host(tmp_path / "hosts", name) for name in NAMES}
-
-
-def file_of(folder: Path, hosts: dict[str, ScriptedHost], extra: str = "", own: str = "") -> Path:
-    tables = "".join(f'[[host]]\nname = "{name}"\nprogram = "{host.program}"\n{own}' for name, host in hosts.items())
-    workload = '[[workload]]\nname = "transformer"\noptions = { batch = [1, 2] }\n'
-    return campaign_file(folder, f'name = "nightly"\n{extra}\n[launcher]\nkind = "local"\n{tables}{workload}')
+    return three_hosts(tmp_path)
 
 
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -241,53 +233,6 @@ def test_the_reasons_are_shown_before_a_report_that_has_nothing_to_show(
     assert "the model is missing" in done.stdout
 
 
-def test_check_verifies_every_host_and_measures_nothing(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
-    hosts["two"].behave(facts={"devices": []})
-    file = file_of(tmp_path, hosts, own='devices = { "AMD EPYC*" = 1 }\n')
-    done = run(tmp_path, "campaign", "check", file)
-    assert done.returncode == 1
-    assert re.search(r"^one +verified .* measured +\d+\.\d\d s$", done.stdout, re.MULTILINE)
-    assert re.search(r"^two +REFUSED ", done.stdout, re.MULTILINE)
-    assert "two: it has 0 of 1 devices AMD EPYC*" in done.stdout
-    assert not any(host.measured for host in hosts.values())
-    assert "has no run" in run(tmp_path, "campaign", "status", file).stderr
-
-
-def test_show_prints_the_command_of_each_profile_and_asks_no_host(
-    tmp_path: Path, hosts: dict[str, ScriptedHost]
-) -> None:
-    file = file_of(tmp_path, hosts)
-    shown = call(tmp_path, "campaign", "check", file, "--show").stdout
-    assert f"{hosts['one'].program} profile transformer --quick --batch=1,2 --id RUN-1 --bundle /dev/stdout" in shown
-    assert f"{hosts['three'].program} campaign facts -o /dev/stdout" in shown
-    assert not any(host.calls for host in hosts.values())
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ("{ bacth = 1 }", "workload 1: there is no option --bacth"),
-        ('{ batch = "many" }', "workload 1: --batch: "),
-        ("{ repeats = 0 }", "workload 1: --repeats: "),
-    ],
-)
-def test_an_option_that_the_workload_lacks_is_found_before_a_host_is_asked(
-    tmp_path: Path, hosts: dict[str, ScriptedHost], options: str, error: str
-) -> None:
-    file = file_of(tmp_path, hosts)
-    campaign_file(tmp_path, file.read_text().replace("{ batch = [1, 2] }", options))
-    refused = call(tmp_path, "campaign", "check", file)
-    assert refused.returncode == 2
-    assert error in refused.stderr
-
-
-def test_an_unknown_workload_is_an_error(tmp_path: Path, hosts: dict[str, ScriptedHost]) -> None:
-    file = file_of(tmp_path, hosts)
-    campaign_file(tmp_path, file.read_text().replace('"transformer"', '"transformr"'))
-    refused = call(tmp_path, "campaign", "run", file)
-    assert (refused.returncode, "there is no workload 'transformr'" in refused.stderr) == (2, True)
-
-
 def test_a_regression_ends_a_scheduled_run_with_its_own_code_until_it_is_accepted(
     tmp_path: Path, hosts: dict[str, ScriptedHost]
 ) -> None:
@@ -338,12 +283,3 @@ def test_a_run_that_is_not_complete_cannot_be_accepted(tmp_path: Path, hosts: di
     refused = call(tmp_path, "campaign", "accept", file)
     assert refused.returncode == 1
     assert "is not complete" in refused.stderr
-
-
-def test_init_writes_a_file_that_check_accepts_and_never_replaces_one(tmp_path: Path) -> None:
-    assert call(tmp_path, "campaign", "init").returncode == 0
-    path = tmp_path / "campaign.toml"
-    assert path.stat().st_mode & 0o022 == 0
-    assert "profile transformer --quick --batch=1,8" in call(tmp_path, "campaign", "check", path, "--show").stdout
-    refused = call(tmp_path, "campaign", "init")
-    assert (refused.returncode, "was not changed" in refused.stderr) == (2, True)
