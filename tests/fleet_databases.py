@@ -68,3 +68,9 @@ def initialized(server: Server, name: str) -> Iterator[FleetDatabase]:
         yield made
         for place in made.places:
             place.close()
+
+
+def contents(database: FleetDatabase) -> list[Any]:
+    """Return every row of a fleet's tables."""
+    names = ("hosts", "recordings", "runs", "profiles", "profile_points", "fleet_logins")
+    return [database.sql(OWNER, f"SELECT * FROM {name} ORDER BY 1") for name in names]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_databases import FleetDatabase, initialized
-from fleet_documents import new_store
+from fleet_documents import document_of, new_store
 from postgresql_server import Server, started_server
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ def server() -> Iterator[Server]:
 def database(server: Server, request: pytest.FixtureRequest) -> Iterator[FleetDatabase]:
     with initialized(server, f"fleet{abs(hash(request.node.name))}") as made:
         yield made
+
+
+@pytest.fixture
+def fleet(database: FleetDatabase) -> FleetDatabase:
+    """A database with a profile of each host."""
+    for host in ("a", "b"):
+        done = database.place(f"host_{host}").add([document_of(host)], anonymized=False)
+        assert done.uids == [f"{host}-0"]
+    return database
 
 
 @pytest.fixture

@@ -22,14 +22,6 @@ ODD = 'é "\\ \t\x1f\x7f/\uffff 😀'
 AFTER_2099 = 4_102_444_800 * 10**9
 
 
-@pytest.fixture
-def fleet(database: FleetDatabase) -> FleetDatabase:
-    """A database with a profile of each host."""
-    for host in ("a", "b"):
-        assert database.place(f"host_{host}").add([document_of(host)], anonymized=False).uids == [f"{host}-0"]
-    return database
-
-
 def copied(fleet: FleetDatabase, **values: str) -> None:
     """Add a copy of the host's own row of points with other values, each an SQL expression."""
     chosen = ", ".join(values.get(name, name) for name in COLUMNS)
