@@ -17,7 +17,11 @@ from postgresql_server import Server, with_driver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.fleet.place import Added
+
 OWNER = "inferometer_owner"
+COUNTS = "SELECT count(*), count(DISTINCT profiles.id) FROM profiles"
+"""The query of the number of profiles and of their ids."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,8 @@ def contents(database: FleetDatabase) -> list[Any]:
     """Return every row of a fleet's tables."""
     names = ("hosts", "recordings", "runs", "profiles", "profile_points", "fleet_logins")
     return [database.sql(OWNER, f"SELECT * FROM {name} ORDER BY 1") for name in names]
+
+
+def add(place: DatabasePlace, *documents: dict[str, Any]) -> Added:
+    """Add documents that are not anonymized."""
+    return place.add(documents, anonymized=False)
