@@ -74,7 +74,7 @@ def sampling(*probes: FakeProbe, period: float = 0.005, high: float = 0.0, queue
     try:
         yield sampler
     finally:
-        sampler.stop()
+        sampler.stop(within_seconds=60.0)
 
 
 def sampling_threads() -> list[str]:

@@ -2,6 +2,7 @@
 
 with advancing_counters(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
     ...                                       # energy_uj grows by 60 J a second, wrapping at the zone's own range
+longest_gap(sysfs)                            # the longest time without a write, on a host that is too busy for it
 with busy_processors(procfs, 0.5):                    # a copy of a host's /proc
     ...                                       # in stat, each processor is busy half of the time
 """
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 STEP_SECONDS = 0.001
+_GAPS = "gaps"
+"""The file of all times without a write of the counters: the moment on CLOCK_MONOTONIC when each ended, its length."""
 
 _COUNTER_SCRIPT = """
 import os, sys, time
 step, swing, period = map(float, sys.argv[1:4])
 counters = []
-for argument in sys.argv[4:]:
+for argument in sys.argv[5:]:
     folder, watts = argument.rsplit("=", 1)
     start = int(open(folder + "/energy_uj").read())
     whole = int(open(folder + "/max_energy_range_uj").read())
@@ -33,9 +36,13 @@ try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
 except PermissionError:
     pass
-began = time.monotonic()
+gaps = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+began = last = time.monotonic()
 for turn in range(10**9):
-    seconds = time.monotonic() - began
+    now = time.monotonic()
+    if now - last > 2 * step:
+        os.write(gaps, b"%.6f %.6f\\n" % (now, now - last))
+    last, seconds = now, now - began
     if swing:
         phase = seconds % period
         seconds += swing * (phase if phase < period / 2 else period - phase)
@@ -60,7 +67,7 @@ def advancing_counters(
     """
     zones = [f"{os.path.realpath(sysfs / 'class/powercap' / zone)}={value}" for zone, value in watts.items()]
     mover = subprocess.Popen(
-        [sys.executable, "-I", "-c", _COUNTER_SCRIPT, *map(str, (STEP_SECONDS, swing, period)), *zones],
+        [sys.executable, "-I", "-c", _COUNTER_SCRIPT, *map(str, (STEP_SECONDS, swing, period, sysfs / _GAPS)), *zones],
         stdout=subprocess.PIPE,
     )
     try:
@@ -70,6 +77,13 @@ def advancing_counters(
         mover.kill()
         mover.wait()
         mover.stdout.close()
+
+
+def longest_gap(sysfs: Path, since: float = 0.0) -> float:
+    """Return the longest time for which the counters were not written, that ended since a moment of time.monotonic."""
+    lines = (sysfs / _GAPS).read_text().splitlines()
+    ended = [tuple(map(float, line.split())) for line in lines]
+    return max((seconds for at, seconds in ended if at >= since), default=2 * STEP_SECONDS)
 
 
 _WORKER = """

@@ -238,6 +238,7 @@ def started_with(store: Store, *channels: Channel, **how: str) -> CounterAccumul
 
 
 def test_the_exported_time_is_that_of_the_stored_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.sampling.counter_accumulator._UNSTORED_EXPORT_SECONDS", 3600.0)
     store = Store()
     one = started(store)
     first, second = tick(10, 100.0), tick(11, 150.0)

@@ -32,8 +32,8 @@ class Store:
     def append(self, ticks: Sequence[Tick]) -> None:
         self.tries += 1
         self.gate.wait(60)
-        if self.error:
-            raise self.error
+        if error := self.error:  # another thread may clear it
+            raise error
         self.batches.append([each.start_ns for each in ticks])
 
     @property
@@ -206,7 +206,6 @@ def test_a_stop_while_the_store_fails_reports_the_remaining_ticks() -> None:
     store.error = OSError("disk full")
     with recording(store) as (recorder, source):
         source.put(1, 2, 3)
-        before = time.monotonic()
         recorder.stop()
-        assert time.monotonic() - before < 5
+        assert not recorder.alive
         assert (recorder.waiting, bool(recorder.error)) == (3, True)

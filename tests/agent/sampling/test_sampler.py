@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import statistics
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -41,18 +40,9 @@ def test_a_tick_has_the_unix_times_before_and_after_its_read() -> None:
     assert sampler.states[0].read_seconds >= 0.02
 
 
-def test_reads_are_on_absolute_deadlines_however_long_they_take() -> None:
-    period_ns = 40_000_000
-    with sampling(FakeProbe(lambda _: time.sleep(0.015) or GOOD), period=period_ns / 1e9) as sampler:
-        await_true(lambda: sampler.states[0].ticks > 20)
-    starts = [tick.start_ns for tick in sampler.take()]
-    offsets = [(start - starts[0] + period_ns / 2) % period_ns - period_ns / 2 for start in starts]
-    assert abs(statistics.median(offsets)) < period_ns / 4
-
-
-def test_quick_reads_miss_no_deadline() -> None:
-    with sampling(FakeProbe(), period=0.5) as sampler:
-        await_true(lambda: sampler.states[0].ticks >= 2)
+def test_the_first_read_is_no_missed_one() -> None:
+    with sampling(FakeProbe(), period=60.0) as sampler:
+        await_true(lambda: sampler.states[0].ticks)
     assert sampler.states[0].missed == 0
 
 
@@ -185,24 +175,17 @@ def test_the_high_rate_begins_at_once_and_ends_by_itself() -> None:
         await_true(lambda: rapl.reads == gpu.reads == 1)
         sampler.high_rate_until(in_seconds(60))
         await_true(lambda: rapl.reads > 20 and gpu.reads > 20)
-    with sampling(rapl, gpu, period=60.0, high=0.002) as sampler:
-        before = rapl.reads
         sampler.high_rate_until(in_seconds(0.05))
-        await_true(
-            lambda: (
-                rapl.reads > before
-                and not any(group.at_high_rate for thread in sampler._threads for group in thread.groups)
-            )
-        )
+        await_true(lambda: not any(group.at_high_rate for thread in sampler._threads for group in thread.groups))
     assert sampler.states[0].period_seconds == 60.0
 
 
 def test_the_high_rate_needs_no_thread_of_its_own() -> None:
     with sampling(FakeProbe(), period=60.0, high=0.002) as sampler:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         for _ in range(20):
             sampler.high_rate_until(in_seconds(60))
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
 
 
 def test_the_high_rate_does_not_affect_a_probe_without_one() -> None:

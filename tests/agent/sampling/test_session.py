@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
     from agent.sampling.session import Recording
 
+
+@pytest.fixture(autouse=True)
+def _long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a sensor that delays a recording do so for a minute, which no host is too busy to differ from."""
+    monkeypatch.setattr("agent.sampling.session._LONGEST_WAIT_SECONDS", 60.0)
+
+
 CHIP = Device("chip", Kind.ACCELERATOR)
 
 
@@ -84,7 +91,7 @@ def test_there_is_no_wait_for_a_lost_or_failing_sensor(error: Exception) -> None
     with recorded([sound, broken], ticks.extend) as active_recording:
         active_recording.wait_for_first_ticks()
         active_recording.wait_for_last_ticks()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert any(tick.layout == 0 for tick in ticks)
 
 
@@ -112,7 +119,7 @@ def test_a_sensor_without_power_is_read_once_before_the_start_and_delays_no_end(
     with recorded([probe], ticks.extend) as active_recording:
         active_recording.wait_for_first_ticks()
         active_recording.wait_for_last_ticks()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert len(ticks) >= 1
     assert active_recording.sampling_period_seconds == 0
 
@@ -128,12 +135,12 @@ def test_ticks_that_cannot_be_stored_at_the_end_are_an_error() -> None:
 
 def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
     release, closed = threading.Event(), threading.Event()
-    hanging = FakeProbe(on_close=release.wait)
+    hanging = FakeProbe(on_close=lambda: release.wait(60))
     sound = FakeProbe(on_close=closed.set)
     began = time.monotonic()
     close_probes(Discovery((sound, hanging), (), ()), 0.05)
-    assert time.monotonic() - began < 4
-    assert closed.is_set()
+    assert time.monotonic() - began < 30
+    assert closed.wait(60)
     release.set()
 
 

@@ -53,6 +53,17 @@ def test_probes_of_one_group_miss_the_same_reads(takes_ns: list[int], other_ns: 
     assert states[0].missed == states[1].missed
 
 
+def test_reads_are_on_absolute_deadlines_however_long_they_take() -> None:
+    host = Host(overslept=[0, 2 * MS, 0, 9 * MS])
+    began_ns = host.now_ns
+    probe = Probe(host, lambda _: 15 * MS)
+    made, (state,), _ = beats(host, probe, period_ns=40 * MS, stop_after=6)
+    made.run()
+    late = [start - began_ns - number * 40 * MS for number, start in enumerate(probe.starts)]
+    assert late == [0, 0, 2 * MS, 0, 9 * MS, 0]
+    assert (state.missed, state.late) == (0, 2)
+
+
 def test_tick_times_are_whole_microseconds_around_the_read() -> None:
     host = Host(now_ns=1_000_001)
     made, _, queue = beats(host, Probe(host, lambda _: 5_000), stop_after=1)
