@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from command import INFEROMETER, environment
 from fork_server import start
+from ports import free_port
 from store.database import open_database
 from trees import powercap_zone, write
 from waiting import await_true
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 PROC = Path(__file__).parent / "fixtures/proc/xeon_guest"
 RANGE_UJ = 262_143_999_939  # the counter wraps one step of 61 uJ above it
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
+"""Longer than a stop may take, which the daemon itself limits (`HARD_STOP_SECONDS`)."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class Daemon:
 
     def ask(self, path: str) -> tuple[int, str]:
         """Return the status and text of a path of the exporter."""
-        with closing(HTTPConnection(self.address, timeout=10)) as connection:
+        with closing(HTTPConnection(self.address, timeout=60)) as connection:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
@@ -152,6 +154,10 @@ class Daemon:
         between = f"{since * 1e9:.0f} AND {until * 1e9:.0f}"
         return query(self.database, f"SELECT count(*) FROM ticks WHERE start_ns BETWEEN {between}")
 
+    def last_read(self, probe: str = "rapl") -> float:
+        """Return the Unix time of the last read of a probe, stored or not."""
+        return self.metric("inferometer_probe_last_success_timestamp_seconds", probe=probe) or 0.0
+
     def recordings(self) -> int:
         """Return the number of stored recordings."""
         return query(self.database, "SELECT count(*) FROM recordings")
@@ -166,10 +172,9 @@ def empty_store() -> bytes:
         return path.read_bytes()
 
 
-def free_port() -> str:
+def free_address() -> str:
     """Return a free address on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def create_host(home: Path) -> Path:
@@ -253,5 +258,5 @@ def running(home: Path, *arguments: object, **variables: str) -> Iterator[Daemon
         launched(home, *arguments, NOTIFY_SOCKET=str(systemd.path), **variables) as daemon,
     ):
         daemon.await_log("msg=started", times=before + 1)
-        assert systemd.count("READY=1")
+        systemd.await_message("READY=1")
         yield daemon

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 import threading
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+
+from ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +38,7 @@ class ModbusState:
         self.requests: list[tuple[int, int, int, int]] = []
         self.hanging = False
         self._framer = FramerType.RTU if rtu else FramerType.SOCKET
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.url = f"modbus{'+rtu' if rtu else ''}://127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()
         self._server: ModbusTcpServer | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ports import free_port
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Broker:
     """One broker; it lets in everybody, or the user `meter` with the password `sesame` alone."""
 
     def __init__(self, folder: Path, *, tls: bool = False, login: bool = False) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"{'mqtts' if tls else 'mqtt'}://127.0.0.1:{self.port}"
         self._folder = folder
         lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {'false' if login else 'true'}"]
@@ -53,7 +54,7 @@ class Broker:
     def start(self) -> None:
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._running = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log)
-        await_true(self._accepts, 20)
+        await_true(self._accepts)
 
     def stop(self) -> None:
         if self._running:
@@ -100,9 +101,3 @@ def broker(folder: Path, *, tls: bool = False, login: bool = False) -> Iterator[
         yield running
     finally:
         running.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

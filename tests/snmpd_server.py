@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -36,9 +38,7 @@ class Agent:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port(socket.SOCK_DGRAM)
         self.url = f"snmp://127.0.0.1:{self.port}"
         script = folder / "pass"
         script.write_text(_SCRIPT)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemons import free_port
+from ports import free_port
 from simulated_fleet import (
     COST,
     HOST_MARK,
@@ -119,7 +119,7 @@ def test_an_address_names_its_host() -> None:
 
 @pytest.mark.system
 def test_one_process_serves_every_host_at_its_own_address() -> None:
-    port = int(free_port().rpartition(":")[2])
+    port = free_port()
     with serving(Fleet([Page(TEXT)], time.time() - 3600.0), port):
         found = []
         for host in (0, 1, 9_999):

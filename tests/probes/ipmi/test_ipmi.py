@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.ipmi import discover
 from probes.model import Kind, Roots
@@ -144,9 +145,7 @@ def test_a_missing_program_a_missing_node_and_a_long_password_are_problems(roots
 @pytest.fixture
 def bmc(tmp_path):
     """Start a BMC on loopback; return its port and the function that sets its state."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     state = tmp_path / "state.json"
 
     def change(**values):

@@ -101,5 +101,5 @@ def test_a_meter_that_returns_is_read_again() -> None:
             except ReadError:
                 return False
 
-        await_true(is_read, 30)
+        await_true(is_read)
         probe.close()

@@ -79,7 +79,7 @@ class BrokerHost(MeterHost):
             source._message = None
         self.broker.publish(TOPIC, message)
         for source in self._sources:
-            await_true(lambda source=source: source._message is not None, 30)
+            await_true(lambda source=source: source._message is not None)
 
     def _await_connection(self, *, is_up: bool) -> None:
         for source in self._sources:

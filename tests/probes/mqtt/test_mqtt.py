@@ -32,7 +32,7 @@ def next_values(probe, at_ns: int = SECOND) -> dict[str, float]:
         shown.update(values_of(probe, at_ns))
         return probe.taken_ns is not None
 
-    await_true(arrived, 20)
+    await_true(arrived)
     return shown
 
 
@@ -61,7 +61,7 @@ def test_a_broker_that_returns_is_used_again(tmp_path) -> None:
     with broker(tmp_path) as running:
         probe = only_probe(found(discover, plug(running.url)))
         running.stop()
-        await_true(lambda: _fails(probe), 20)
+        await_true(lambda: _fails(probe))
         running.start()
         await_true(lambda: not _fails(probe), 60)
         running.publish(TOPIC, TASMOTA)
@@ -117,7 +117,7 @@ def test_a_message_without_values_is_no_sample(tmp_path, message: str | bytes) -
                 return "has no number at the configured place" in str(error)
             return False
 
-        await_true(is_refused, 20)
+        await_true(is_refused)
         probe.close()
 
 
@@ -125,7 +125,7 @@ def test_a_message_larger_than_the_limit_ends_the_connection(tmp_path) -> None:
     with broker(tmp_path) as running:
         probe = only_probe(found(discover, plug(running.url)))
         running.publish(TOPIC, b"x" * (2 << 20))
-        await_true(lambda: _fails(probe), 20)
+        await_true(lambda: _fails(probe))
         probe.close()
 
 
