@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -13,7 +12,7 @@ import pytest
 from agent.config import Config
 from agent.daemon import absent_meters
 from agent.daemon.absent_meters import FIRST_SECONDS, LONGEST_SECONDS, AbsentMeters
-from daemons import configure, create_host, free_port, running
+from daemons import configure, create_host, free_address, running
 from meters import meter
 from plug_server import SHELLY_1, first_status, plug
 from probes.model import Roots
@@ -35,7 +34,7 @@ def config(*urls: str) -> Config:
 
 def test_the_service_reads_a_meter_that_answers_after_its_start(tmp_path: Path) -> None:
     create_host(tmp_path)
-    address = free_port()
+    address = free_address()
     configure(tmp_path, f'[[meters]]\nname = "desk"\nkind = "shelly"\nurl = "http://{address}"')
     (tmp_path / "sitecustomize.py").write_text("import agent.daemon.absent_meters as m\nm.FIRST_SECONDS = 0.2\n")
     with running(tmp_path, PYTHONPATH=str(tmp_path), WATCHDOG_USEC="1000000") as daemon:
@@ -65,19 +64,20 @@ def test_an_attempt_does_not_wait_and_its_meter_is_found_once(monkeypatch: pytes
 
 
 def test_the_waits_of_a_meter_that_answers_and_fails_double_over_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds, attempts = [0.0], []
+    seconds, waits = [0.0], []
     monkeypatch.setattr(absent_meters, "answering_meters", lambda _, _settings: ("meter-plug-0",))
     absent = AbsentMeters(lambda: seconds[0])
     began = 0.0
     for _ in range(6):
         absent.watch(config("http://a"), ())
         while not absent.answer():
-            seconds[0] += 10
-            time.sleep(0.001)
-        attempts.append(seconds[0] - began)
+            if attempt := absent._attempt:
+                await_true(lambda attempt=attempt: attempt.has_ended)
+            else:
+                seconds[0] += 10
+        waits.append(seconds[0] - began)
         began = seconds[0]
-    assert attempts == sorted(attempts)
-    assert attempts[-1] >= LONGEST_SECONDS
+    assert waits == [60, 120, 240, 480, LONGEST_SECONDS, LONGEST_SECONDS]
 
 
 def test_a_service_whose_meters_all_answer_tries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_a_service_whose_meters_all_answer_tries_nothing(monkeypatch: pytest.Mon
 
 def test_only_the_meters_that_answer_are_named_and_nothing_stays_open() -> None:
     with plug(FIRST_PAGES) as state:
-        settings = config(state.url, f"http://{free_port()}").sensors
+        settings = config(state.url, f"http://{free_address()}").sensors
         before = len([*OPEN_FILES.iterdir()])
         assert answering_meters(Roots(), settings) == ("meter-plug-0",)
         await_true(lambda: len([*OPEN_FILES.iterdir()]) <= before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """Return the names of the files, without those that a process is writing."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 @pytest.fixture
@@ -203,13 +204,14 @@ def test_the_configuration_can_anonymize(tmp_path: Path, pushing: Callable[[Flee
     folder = tmp_path / "fleet"
     folder.mkdir()
     pushing(FleetConfig(str(folder), anonymize=True))
-    await_true(lambda: [name[:10] for name in names(folder) if not name.startswith(".")] == ["anonymous-"])
+    await_true(lambda: [name[:10] for name in names(folder)] == ["anonymous-"])
 
 
 def test_a_stop_ends_the_process_at_once(silent_server: str, pushing: Callable[[FleetConfig], Counted]) -> None:
     push = pushing(FleetConfig(silent_server))
     await_true(lambda: push._process is not None)
     push.stop()
+    push._thread.join(10)
     assert not push._thread.is_alive()
 
 
@@ -223,17 +225,20 @@ class Closed:
 
 
 @pytest.mark.parametrize(
-    ("share", "left", "idle_seconds", "times"), [(0.0, 5, 0.0, 0), (0.5, 5, 1e6, 0), (0.5, 0, 0.0, 0), (0.5, 5, 0.0, 1)]
+    ("share", "left", "passed_seconds", "pauses"),
+    [(0.0, 5, 12.0, []), (0.5, 5, 21.0, []), (0.5, 0, 12.0, []), (0.5, 5, 12.0, [8.0])],
 )
 def test_a_push_pauses_for_the_cpu_budget_without_a_connection(
-    share: float, left: int, idle_seconds: float, times: int
+    monkeypatch: pytest.MonkeyPatch, share: float, left: int, passed_seconds: float, pauses: list[float]
 ) -> None:
+    slept: list[float] = []
+    now = iter((100.0, 100.0 + passed_seconds))
+    clock = SimpleNamespace(monotonic=lambda: next(now), process_time=lambda: 10.0, sleep=slept.append)
+    monkeypatch.setattr("agent.daemon.fleet.time", clock)
     place = Closed()
-    pace = _Pace(share, cast("Place", place))
-    if share:
-        pace._began = time.monotonic() - time.process_time() / share + 0.05 - idle_seconds  # so that a pause is short
-    pace(1, left)
-    assert place.times == times
+    _Pace(share, cast("Place", place))(1, left)
+    assert slept == pauses
+    assert place.times == len(pauses)
 
 
 def test_the_daemon_pushes_the_profiles_of_its_store(tmp_path: Path) -> None:

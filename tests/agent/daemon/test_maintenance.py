@@ -214,9 +214,10 @@ def test_after_a_stop_no_process_is_started(database: Path) -> None:
 
 
 def test_a_stop_ends_a_running_maintenance_silently(database: Path, caplog: pytest.LogCaptureFixture) -> None:
-    maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
+    maintenance = Maintenance(str(database), RetentionConfig(), 0.01, first_seconds=0)
     maintenance.start()
     await_true(lambda: maintenance._process is not None)
     maintenance.stop()
+    maintenance._thread.join(60)
     assert not maintenance._thread.is_alive()
     assert caplog.records == []

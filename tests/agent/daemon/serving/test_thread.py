@@ -51,7 +51,7 @@ def scrapes(daemon: Daemon, server: str = "s1") -> float:
 
 
 def await_scrapes(daemon: Daemon, count: float, server: str = "s1") -> None:
-    await_true(lambda: scrapes(daemon, server) >= count, 40)
+    await_true(lambda: scrapes(daemon, server) >= count)
 
 
 def tokens(daemon: Daemon, server: str = "s1") -> float | None:
@@ -67,7 +67,7 @@ def test_tokens_and_energy_are_exported_and_go_on_after_a_restart(home: Path) ->
             assert tokens(daemon) == 0
             server.script = vllm(1500)
             count_joules(home, 150)
-            await_scrapes(daemon, 3)
+            await_scrapes(daemon, scrapes(daemon) + 2)
             assert tokens(daemon) == 500
             joules = {
                 part: daemon.metric("inferometer_serving_device_energy_joules_total", device="package-0", part=part)
@@ -79,10 +79,11 @@ def test_tokens_and_energy_are_exported_and_go_on_after_a_restart(home: Path) ->
             assert residual is not None
             assert 0 < total + residual <= 50
             server.script = vllm(1600)
-            await_scrapes(daemon, 4)
+            await_scrapes(daemon, scrapes(daemon) + 1)
             assert daemon.end() == 0
         with closing(sqlite3.connect(daemon.database)) as stored:
-            [row] = stored.execute("SELECT server, model, basis, output_tokens FROM serving_hours").fetchall()
+            sums = "SELECT server, model, basis, sum(output_tokens) FROM serving_hours GROUP BY server, model, basis"
+            [row] = stored.execute(sums).fetchall()  # of two hours, if one ended meanwhile
         assert row[:3] == ("s1", "m", "arrivals")
         assert row[3] in {500, 600}
         with running(home) as daemon:
@@ -116,13 +117,13 @@ def test_failures_are_counted_by_reason_and_the_service_recovers(home: Path) -> 
                 return daemon.metric("inferometer_serving_scrape_errors_total", server="s1", reason=reason)
 
             await_scrapes(daemon, 1)
-            assert errors("content") == 1
+            assert errors("content") >= 1
             server.script = response("x" * 10_000_000)
-            await_true(lambda: bool(errors("size")), 40)
+            await_true(lambda: bool(errors("size")))
             server.script = response("other_total 5\n")
-            await_true(lambda: bool(errors("metrics")), 40)
+            await_true(lambda: bool(errors("metrics")))
             server.script = vllm(10)
-            await_true(lambda: daemon.metric("inferometer_serving_up", server="s1") == 1, 40)
+            await_true(lambda: daemon.metric("inferometer_serving_up", server="s1") == 1)
             daemon.await_log('msg="scrape works again" server=s1')
             assert "scrape failed: retrying" in daemon.log.read_text()
             assert daemon.metric("inferometer_probe_up", probe="rapl") == 1
