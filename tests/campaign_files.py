@@ -88,9 +88,9 @@ def facts_of(**changed: Any) -> dict[str, Any]:
 
 def answer(task: Task, facts: Mapping[str, Any] | None = None) -> Outcome:
     """Return the outcome of a task on a host without a fault."""
-    now = time.time_ns()
+    sent_ns = time.time_ns()
     result = json.dumps(facts or facts_of()).encode() if task.words[1] == "facts" else bundle_of(task.uid)
-    return Outcome(task, 0, result, "", now, now + 1000)
+    return Outcome(task, 0, result, "", sent_ns, time.time_ns())
 
 
 @dataclass

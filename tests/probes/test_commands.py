@@ -2,7 +2,6 @@ import math
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -28,37 +27,36 @@ def script(folder, text, name="vendor-smi"):
 
 
 def is_running(number):
-    state = Path(f"/proc/{number}/stat")
-    return state.exists() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    try:
+        return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_output_is_text_in_the_c_locale_without_the_callers_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "x")
-    program = Program(script(tmp_path, 'echo "$LC_ALL [$SECRET] $1"; printf "\\377"'), 5)
+    program = Program(script(tmp_path, 'echo "$LC_ALL [$SECRET] $1"; printf "\\377"'), 60)
     assert program.run("-q") == "C [] -q\n\N{REPLACEMENT CHARACTER}"
 
 
 def test_a_failed_program_is_reported_with_its_last_line(tmp_path):
-    program = Program(script(tmp_path, "echo banner; echo first >&2; echo 'no driver' >&2; exit 3"), 5)
+    program = Program(script(tmp_path, "echo banner; echo first >&2; echo 'no driver' >&2; exit 3"), 60)
     with pytest.raises(ReadError, match="vendor-smi -q ended with 3: no driver"):
         program.run("-q")
 
 
 def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path):
     children = tmp_path / "children"
-    program = Program(script(tmp_path, f"sleep 60 & echo $! $$ > {children}; wait"), 0.3)
-    with pytest.raises(ReadError, match=r"did not end within 0\.3 s"):
+    program = Program(script(tmp_path, f"sleep 60 & echo $! $$ > {children}; wait"), 2.0)
+    with pytest.raises(ReadError, match="did not end within 2 s"):
         program.run()
-    deadline = time.monotonic() + 5
-    while any(map(is_running, children.read_text(encoding="utf-8").split())) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(map(is_running, children.read_text(encoding="utf-8").split()))
+    await_true(lambda: not any(map(is_running, children.read_text(encoding="utf-8").split())))
 
 
 def test_a_program_that_closes_its_outputs_and_goes_on_is_killed(tmp_path):
     number = tmp_path / "number"
-    program = Program(script(tmp_path, f"echo $$ > {number}; exec >&- 2>&-; sleep 60"), 0.3)
-    with pytest.raises(ReadError, match=r"did not end within 0\.3 s"):
+    program = Program(script(tmp_path, f"echo $$ > {number}; exec >&- 2>&-; sleep 60"), 2.0)
+    with pytest.raises(ReadError, match="did not end within 2 s"):
         program.run()
     assert not is_running(int(number.read_text(encoding="utf-8")))
 
@@ -86,15 +84,14 @@ def test_closing_ends_the_program_that_another_thread_runs(tmp_path):
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not started.exists():
-        time.sleep(0.01)
+    await_true(started.exists)
     program.close()
-    thread.join(10)
+    thread.join(60)
     assert len(raised) == 1
 
 
 def test_no_descriptor_and_no_zombie_is_left(tmp_path):
-    program = Program(script(tmp_path, "echo 1"), 5)
+    program = Program(script(tmp_path, "echo 1"), 60)
     program.run()
     before = list(Path("/proc/self/fd").iterdir())
     for _ in range(5):
@@ -181,7 +178,7 @@ def probe_of(tmp_path, text, printed, interval=0.0, now=(5,)):
     def parse(output):
         return {"power": quantity(output.split(",")[0], "W"), "energy": quantity(output.split(",")[1], "J")}
 
-    program = Program(script(tmp_path, text), 5)
+    program = Program(script(tmp_path, text), 60)
     return CommandProbe("vendor", program, (), parse, printed, interval, iter(now).__next__)
 
 
@@ -227,7 +224,7 @@ def test_a_program_that_needs_much_cpu_time_runs_less_often_and_its_channels_sta
 
 
 def test_a_program_that_computes_until_it_is_killed_rests_as_well(tmp_path):
-    program = Program(script(tmp_path, "while :; do :; done"), 0.5)
+    program = Program(script(tmp_path, "while :; do :; done"), 2.0)
     probe = CommandProbe("vendor", program, (), lambda _: {}, [Printed(POWER, "power")], 0.0)
     with pytest.raises(ReadError, match="did not end"):
         probe.read(0)
@@ -265,7 +262,7 @@ def test_the_end_of_this_process_ends_a_program_that_is_being_started(tmp_path, 
 def test_the_exit_code_is_lost_if_the_caller_ignores_the_end_of_children(tmp_path):
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        assert Program(script(tmp_path, "echo 1"), 5).run() == "1\n"
+        assert Program(script(tmp_path, "echo 1"), 60).run() == "1\n"
     finally:
         signal.signal(signal.SIGCHLD, before)
 

@@ -63,12 +63,12 @@ def test_without_such_a_package_the_library_for_entry_points_is_not_called(monke
 
 def test_a_module_that_hangs_is_described_by_its_name_alone(monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr(other_packages, "LOAD_SECONDS", 0.05)
+    monkeypatch.setattr(other_packages, "LOAD_SECONDS", 2.0)
     points = {"rackmeter": Point(lambda: released.wait(60)), "sound": Point(module(), package="sound-meter")}
     hanging, sound = other_packages.describe(points)
     released.set()
     assert (hanging.family, hanging.package) == (None, "rack-meter")
-    assert hanging.reason == "rack_meter was not imported within 0.05 s"
+    assert hanging.reason == "rack_meter was not imported within 2 s"
     assert (sound.family, sound.reason) == (FAMILY, "")
 
 
@@ -77,12 +77,12 @@ def test_a_discovery_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch)
     point = Point(module(lambda *_: released.wait(60) and DiscoveryResult()))
     monkeypatch.setattr(other_packages, "entry_points", lambda _: ({"rackmeter": point}, []))
     roots = Roots(str(tmp_path), "/proc", "/nowhere/libnvidia-ml.so.1", str(tmp_path), str(tmp_path), str(tmp_path))
-    found = registry.discover(roots, SensorSettings(estimates=False), deadline_seconds=2.0)
+    found = registry.discover(roots, SensorSettings(estimates=False), deadline_seconds=5.0)
     released.set()
     found.close()
     (problem,) = found.problems
     assert problem.sensor == "everything of rackmeter"
-    assert "did not answer within 2 s" in problem.reason
+    assert "did not answer within 5 s" in problem.reason
     assert {"cpu", "memory"} <= {probe.name for probe in found.probes}
 
 

@@ -141,11 +141,11 @@ def test_a_hanging_driver_affects_only_its_own_family(tmp_path, monkeypatch):
         return DiscoveryResult((Late(),))
 
     monkeypatch.setattr("probes.nvml.discover", hanging)
-    found = registry.discover(Roots(str(tmp_path), str(STAT), ""), deadline_seconds=0.5)
+    found = registry.discover(Roots(str(tmp_path), str(STAT), ""), deadline_seconds=5.0)
     assert families(found) == {"cpu", "memory", "estimate"}
     (problem,) = found.problems
     assert problem.sensor == "everything of nvml"
-    assert "within 0.5 s" in problem.reason
+    assert "within 5 s" in problem.reason
     released.set()
     assert closed.wait(60)  # a late probe is closed
 

@@ -87,7 +87,7 @@ def test_a_file_that_fails_its_proof_is_closed_and_says_why(tmp_path):
         open_value_file(write(tmp_path / "file", "no number"))
     with pytest.raises(FileNotFoundError):
         open_value_file(tmp_path / "none")
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_a_hanging_file_is_abandoned_and_closed_when_it_answers(tmp_path):
@@ -97,7 +97,7 @@ def test_a_hanging_file_is_abandoned_and_closed_when_it_answers(tmp_path):
     assert errno_of(failure.value) == errno.ETIMEDOUT
     answer(path)
     await_true(lambda: not any(thread.name == f"open-{path}" for thread in threading.enumerate()))
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_a_hanging_file_is_left_out_and_its_read_changes_nothing(tmp_path):

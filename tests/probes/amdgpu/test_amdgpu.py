@@ -218,7 +218,7 @@ def test_a_hanging_card_is_a_problem_and_delays_no_other(tmp_path, found, monkey
     first, _ = (instinct(tmp_path, address, index=at) for at, address in enumerate((FIRST, SECOND)))
     (first / "gpu_metrics").unlink()
     os.mkfifo(first / "gpu_metrics")
-    monkeypatch.setattr(discovery, "CARD_SECONDS", 0.2)
+    monkeypatch.setattr(discovery, "CARD_SECONDS", 2.0)
     result = found()
     (first / "gpu_metrics").open("r+b", buffering=0).close()
     assert [probe.name for probe in result.probes] == [f"amdgpu/{SECOND}"]

@@ -1,6 +1,6 @@
 import math
 import shutil
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +10,6 @@ from probes.model import Kind, Roots
 from probes.nvml.library import GpuProcesses
 from probes.settings import SensorSettings
 from trees import copy_tree, write
-from waiting import await_true
 
 CARD = "devices/pci0000:03/0000:03:00.0"
 SECOND = 1_000_000_000
@@ -138,7 +137,7 @@ drm-total-cycles-ccs:\t{}
 """
 
 
-def test_the_processes_on_a_card_have_their_shares_of_its_time(xe, tmp_path):
+def test_the_processes_on_a_card_have_their_shares_of_its_time(xe, tmp_path, monkeypatch):
     status = write(xe / CARD / "power/runtime_status", "active")
     process = tmp_path / "proc/4242"
     (process / "fd").mkdir(parents=True)
@@ -147,10 +146,11 @@ def test_the_processes_on_a_card_have_their_shares_of_its_time(xe, tmp_path):
     found = discover(Roots(str(xe), str(tmp_path / "proc"), libraries=str(xe)))
     (probe,) = found.probes
     assert probe.gpu == "0000:03:00.0"
-    before_us = time.time_ns() // 1000
+    before_us = now_us = 1_800_000_000_000_000
+    monkeypatch.setattr("probes.fdinfo.time", SimpleNamespace(time_ns=lambda: now_us * 1000))
     first = probe.gpu_processes(before_us - 1_000_000)
     assert (first.programs, first.shares) == ({4242}, None)
-    await_true(lambda: time.time_ns() // 1000 - before_us > 500_000)
+    now_us += 500_000
     write(process / "fdinfo/5", CLIENT.format(1500, 10000))
     assert probe.gpu_processes(before_us).shares == {4242: 0.25}
     write(status, "suspended")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import socket
-import time
 from threading import Event
 from types import MappingProxyType
 
@@ -19,6 +18,7 @@ from probes.meters.probe import MeterProbe, Quantity, Reading
 from probes.meters.search import discover_meters, unencrypted
 from probes.plugs import discover
 from probes.settings import SensorSettings
+from waiting import await_true
 
 
 class FakeSource:
@@ -89,9 +89,7 @@ def test_a_meter_that_does_not_answer_is_a_problem_and_is_closed_when_it_does() 
     result = discover_meters("family", ("x",), SensorSettings(meters=meters), connect, seconds=0.05)
     assert "did not answer within 0.05 s" in result.problems[0].reason
     answered.set()
-    deadline = time.monotonic() + 10
-    while not source.closed and time.monotonic() < deadline:
-        time.sleep(0.01)
+    await_true(lambda: source.closed)
     assert source.closed == 1
 
 
@@ -208,10 +206,11 @@ def test_a_request_that_hangs_is_not_repeated_until_it_ends() -> None:
         exchange.run(hang)
     assert len(started) == 1
     released.set()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def answers() -> bool:
         try:
-            assert exchange.run(lambda: 2) == 2
-            break
+            return exchange.run(lambda: 2) == 2
         except ReadError:
-            time.sleep(0.01)
+            return False
+
+    await_true(answers)

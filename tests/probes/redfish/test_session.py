@@ -131,7 +131,7 @@ def test_a_service_without_users_is_read_without_a_login(bmc, tmp_path):
 
 def test_a_session_that_is_closed_during_its_login_is_deleted(bmc, tmp_path):
     own = session(bmc, tmp_path)
-    bmc.delays[SESSIONS] = 0.3
+    bmc.delays[SESSIONS] = 3.0
     errors = []
 
     def ask():
