@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.profiling.context import ProfileRequest
     from agent.profiling.progress import Progress
-    from agent.profiling.run import RunResult
+    from agent.profiling.run_result import RunResult
     from agent.runtime.signals import SignalRequests
     from agent.workloads.declaration import Spec, Workload
     from agent.workloads.engine_spec import EngineSpec

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.cli.run_options import RunOptions
     from agent.config import Config
-    from agent.profiling.run import RunResult
+    from agent.profiling.run_result import RunResult
 
 _STANDARD_OUTPUT = Path("/dev/stdout")
 
@@ -82,7 +82,7 @@ def stored_result(context: typer.Context, options: RunOptions, points: int) -> R
     if found is None:
         return None
     from agent.profiling.document.versions import ProfileError, parse
-    from agent.profiling.run import RunResult
+    from agent.profiling.run_result import RunResult
 
     try:
         document: dict[str, Any] = parse(found.document)
