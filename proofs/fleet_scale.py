@@ -11,7 +11,6 @@ import resource
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -21,16 +20,17 @@ from typing import TYPE_CHECKING, Any
 import fleet_hosts
 import fleet_servers
 import numpy as np
+from fleet_history import DAY_SECONDS, server_with_history
 from fleet_progress import progress, wait
 from live_service import free_port
 from process_usage import cpu_ns, resident_mib
 from reporting import Bar, table
 
 import simulated_fleet
-from simulated_fleet import COST, SAMPLED, TOTAL, WATTS, address
+from simulated_fleet import SAMPLED, TOTAL, address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_servers import Server
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 SIZES = (100, 1_000, 10_000)
 QUICK_SIZES = (100,)
-HISTORY_SECONDS = 60.0
-"""The time between two samples of the imported day."""
-DAY_SECONDS = 86_400
 HOSTS_OF_A_RACK, RACKS_OF_A_SITE, OWNERS = 40, 25, 5
 DASHBOARD = Path(__file__).resolve().parent.parent / "docs/prometheus/fleet-dashboard.json"
 QUERY_REPEATS, LONGEST_QUERY_SECONDS = 5, 5.0
@@ -53,8 +50,6 @@ _OTHER_FILES = 1000
 _OF_FAULTS = "Racks with hosts that do not answer"
 _EMPTY = {"victoria-metrics": {_OF_FAULTS}, "prometheus": {_OF_FAULTS, "Energy over 24 h", "Cost over 24 h"}}
 """The panels that may be empty: that of faults, and without an imported day those of full hours."""
-_BLOCK_HOSTS = 50
-_HISTORY = (TOTAL, WATTS, COST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +129,7 @@ def _measured(folder: Path, name: str, hosts: int, plan: Plan) -> Figures:
         if name == "prometheus":
             server, alert = fleet_servers.prometheus(folder, scrapes), None
         else:
-            server, replay_seconds = _with_history(folder, fleet, groups)
+            server, replay_seconds = server_with_history(folder, fleet, groups)
             server.options = [*server.options, f"-promscrape.config={scrapes}"]
             alert = fleet_servers.vmalert(folder, server, plan.scrape)
         stack.enter_context(fleet_servers.started(server, *([alert] if alert else [])))
@@ -151,47 +146,6 @@ def _measured(folder: Path, name: str, hosts: int, plan: Plan) -> Figures:
             *_scrapes(server, ended, hosts, plan), _slowest(server),
             _error(server, fleet, hosts, began, ended), queries, replay_seconds,
         )  # fmt: skip
-
-
-def _with_history(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -> tuple[Server, float]:
-    """Import a day of the host totals, record the rules over it, and return the server with the time of the latter."""
-    server = fleet_servers.victoria_metrics(folder)
-    now = time.time() // HISTORY_SECONDS * HISTORY_SECONDS
-    with fleet_servers.started(server):
-        for block in _history(fleet, groups, now - DAY_SECONDS, now):
-            request = urllib.request.Request(f"{server.url}/api/v1/import", data=block, method="POST")
-            with urllib.request.urlopen(request, timeout=300):
-                pass
-        began = time.monotonic()
-        progress("recording the rules over the day")
-        fleet_servers.replay(folder, server, HISTORY_SECONDS, now - DAY_SECONDS, now)
-        took = time.monotonic() - began
-    return server, took
-
-
-def _history(fleet: Fleet, groups: Sequence[Mapping[str, Any]], start: float, end: float) -> Iterator[bytes]:
-    """Yield the host totals of a time as lines of JSON, some hosts at a time."""
-    at = np.arange(start, end, HISTORY_SECONDS)
-    times = json.dumps([round(each * 1000) for each in at])
-    lines: list[str] = []
-    for group in groups:
-        for target in group["targets"]:
-            host = simulated_fleet.host_of(target)
-            joules = fleet.joules(host, at)
-            values = {
-                TOTAL: joules,
-                WATTS: fleet.joules(host, at + 1.0) - joules,
-                COST: joules * simulated_fleet.PRICE_PER_JOULE,
-            }
-            for sample in (each for each in fleet.page(host).samples if each.name in _HISTORY):
-                own = {"__name__": sample.name, "job": "inferometer", "instance": target}
-                labels = {**own, **group["labels"], **sample.labels}
-                shown = json.dumps(np.round(values[sample.name], 6).tolist())
-                lines.append(f'{{"metric":{json.dumps(labels)},"values":{shown},"timestamps":{times}}}')
-            if len(lines) >= _BLOCK_HOSTS * len(_HISTORY):
-                yield "\n".join(lines).encode()
-                lines = []
-    yield "\n".join(lines).encode()
 
 
 def _groups(hosts: int, port: int) -> list[dict[str, Any]]:
