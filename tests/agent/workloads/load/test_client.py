@@ -43,7 +43,7 @@ async def read_request(reader):
     await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r")[0]))
 
 
-async def sent(url, requests=1, limit_seconds=5.0):
+async def sent(url, requests=1, limit_seconds=60.0):
     """Send requests one after the other, and return them."""
     client = Client(parse_url(url), {}, limit_seconds)
     made = [Exchange(b"{}") for _ in range(requests)]
@@ -69,7 +69,7 @@ def exchanged(answers, requests=1, at_once=False):
     async def run():
         async with serving(connected) as url:
             if at_once:
-                client = Client(parse_url(url), {}, 5.0)
+                client = Client(parse_url(url), {}, 60.0)
                 made = [Exchange(b"{}") for _ in range(requests)]
                 await asyncio.gather(*(client.send(client.head("POST", "/x"), each) for each in made))
                 client.close()
@@ -153,7 +153,7 @@ def test_a_connection_that_the_server_closes_at_once_is_not_used_again():
 
     async def run():
         async with serving(connected) as url:
-            client = Client(parse_url(url), {}, 5.0)
+            client = Client(parse_url(url), {}, 60.0)
             made = [Exchange(b"{}") for _ in range(4)]
             for each in made:
                 await client.send(client.head("POST", "/"), each)
@@ -165,7 +165,7 @@ def test_a_connection_that_the_server_closes_at_once_is_not_used_again():
 
 
 def test_a_refused_connection_names_its_cause():
-    client = Client(parse_url("http://127.0.0.1:1"), {}, 5.0)
+    client = Client(parse_url("http://127.0.0.1:1"), {}, 60.0)
     made = Exchange(b"")
     asyncio.run(client.send(client.head("GET", "/"), made))
     assert made.outcome == "connection"
@@ -178,7 +178,7 @@ def test_plain_http_on_a_tls_connection_is_an_error_of_tls():
 
     async def run():
         async with serving(connected) as url:
-            client = Client(parse_url(url.replace("http:", "https:")), {}, 5.0, ssl.create_default_context())
+            client = Client(parse_url(url.replace("http:", "https:")), {}, 60.0, ssl.create_default_context())
             made = Exchange(b"")
             await client.send(client.head("GET", "/"), made)
             return made, client

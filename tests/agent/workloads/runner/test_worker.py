@@ -23,6 +23,7 @@ from agent.workloads.runner.protocol import (
     load_command,
 )
 from agent.workloads.transformer.spec import TransformerSpec
+from waiting import await_true
 
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 
@@ -35,15 +36,6 @@ def gone(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def gone_within(pid, seconds):
-    deadline = time.monotonic() + seconds
-    while not gone(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def failure_of(spec, engine=ENGINE, environment=None):
@@ -140,7 +132,7 @@ def test_a_point_too_large_for_memory_is_reported_with_a_remedy():
 
 
 def test_a_corrupt_first_line_gives_one_failed_reply_and_no_traceback_on_the_output():
-    result = subprocess.run(WORKER_COMMAND, input=b"{nonsense\n", capture_output=True, check=False, timeout=20)
+    result = subprocess.run(WORKER_COMMAND, input=b"{nonsense\n", capture_output=True, check=False, timeout=60)
     assert result.returncode == 1
     reply = decode_reply(result.stdout)
     assert isinstance(reply, Failed)
@@ -148,7 +140,7 @@ def test_a_corrupt_first_line_gives_one_failed_reply_and_no_traceback_on_the_out
 
 
 def test_a_child_ends_silently_when_its_input_closes():
-    result = subprocess.run(WORKER_COMMAND, input=b"", capture_output=True, check=False, timeout=20)
+    result = subprocess.run(WORKER_COMMAND, input=b"", capture_output=True, check=False, timeout=60)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
@@ -162,7 +154,7 @@ def test_the_output_of_an_engine_does_not_reach_the_replies(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         check=False,
-        timeout=20,
+        timeout=60,
     )
     assert isinstance(decode_reply(result.stdout), Failed)
     assert b"noise" in result.stderr
@@ -201,11 +193,9 @@ def test_a_measuring_child_ends_with_its_parent(number):
         pid = int(parent.stdout.readline())
         time.sleep(0.2)
         assert not gone(pid)
-        began = time.monotonic()
         parent.send_signal(number)
-        parent.wait(5)
-        assert gone_within(pid, 3)
-        assert time.monotonic() - began < 4
+        await_true(lambda: gone(pid), 30)  # the window lasts a minute
+        parent.wait(60)
 
 
 def test_a_child_has_no_new_privileges_and_no_core_file_and_is_the_first_victim_of_the_oom_killer():
