@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.profiling.turns import run_in_turn, turn
+from waiting import await_true
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +43,10 @@ def test_the_second_waits_for_the_first_even_if_that_is_killed(tmp_path: Path) -
         assert run_in_turn(tmp_path) == "first"
         thread = threading.Thread(target=second)
         thread.start()
+        await_true(lambda: waited)
         assert not entered.wait(0.3)
         os.kill(first.pid, signal.SIGKILL)
-        assert entered.wait(30)
+        assert entered.wait(60)
         thread.join()
     assert waited == ["first"]
     assert run_in_turn(tmp_path) == ""

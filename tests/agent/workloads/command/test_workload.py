@@ -34,9 +34,9 @@ POINT = {"command": "sh"}
 
 
 @contextmanager
-def loaded(timeout: float = 30.0, **given: Any) -> Iterator[WorkloadProcess]:
+def loaded(**given: Any) -> Iterator[WorkloadProcess]:
     spec, axes = request(CommandSpec, given)
-    with WorkloadProcess(limits=Limits(timeout)) as process:
+    with WorkloadProcess(limits=Limits(60.0)) as process:
         process.check(spec, EngineSpec(), [{name: values[0] for name, values in axes.items()}])
         process.start(spec, EngineSpec())
         yield process
@@ -63,7 +63,7 @@ def test_a_short_program_runs_until_the_window_is_long_enough() -> None:
     with loaded(**sh("sleep 0.02"), count=8, tokens=5) as process:
         process.prepare(POINT)
         measured = process.measure("run", 0.2, 1, lambda: edges.append(time.monotonic_ns()))
-    assert measured.iterations > 1
+    assert sum(measured.latencies_seconds[:-1]) < 0.2 <= sum(measured.latencies_seconds)
     assert measured.inferences == 8 * measured.iterations
     assert measured.output_tokens == 5 * measured.iterations
     assert measured.end_ns - measured.start_ns >= 0.2e9
@@ -101,7 +101,7 @@ def timed(script: str) -> dict[str, Any]:
 
 
 def test_a_window_begins_at_the_line_that_reports_readiness_and_the_load_is_known() -> None:
-    script = "time.sleep(0.3); report('ready', 0.2); report('end', 0)"
+    script = "time.sleep(0.3); report('ready', 1.5); report('end', 0)"
     prepared, measured = once(**timed(script), tokens_regex=r"end (\d+)", seconds=5.0)
     ready_ns, end_ns = measured.inferences, measured.output_tokens
     assert measured.iterations == 1
@@ -112,7 +112,7 @@ def test_a_window_begins_at_the_line_that_reports_readiness_and_the_load_is_know
 
 
 def test_a_window_ends_at_the_line_that_reports_the_end_and_the_program_may_finish() -> None:
-    script = "report('ready', 0.1); report('done', 0.5); report('late', 0)"
+    script = "report('ready', 0.1); report('done', 1.5); report('late', 0)"
     _, measured = once(**timed(script), done_when="done", tokens_regex=r"late (\d+)")
     assert measured.inferences <= measured.start_ns < measured.end_ns < measured.output_tokens
 
@@ -130,11 +130,11 @@ def test_a_trial_of_a_point_runs_once(tmp_path: Path) -> None:
 
 
 def test_a_preparation_runs_before_each_window_and_not_in_it(tmp_path: Path) -> None:
-    given = {**sh(f"test -e {tmp_path}/prepared && sleep 0.05"), "seconds": 0.12}
-    prepare = (("sh", "-c", f"sleep 0.3; echo p >> {tmp_path}/prepared"),)
-    _, measured = once(**given, prepare=prepare)
-    assert (tmp_path / "prepared").read_text() == "p\np\n"  # the trial and the window
-    assert (measured.end_ns - measured.start_ns) / 1e9 < 0.3
+    script = "import sys, time; time.sleep(0.1); print(time.monotonic_ns(), file=open(sys.argv[1], 'a'))"
+    prepare = ((sys.executable, "-I", "-c", script, str(tmp_path / "prepared")),)
+    _, measured = once(**sh(f"test -e {tmp_path}/prepared && sleep 0.05"), prepare=prepare)
+    trial, window = (tmp_path / "prepared").read_text().split()
+    assert int(trial) < int(window) < measured.start_ns
 
 
 def test_placeholders_differ_between_points() -> None:
@@ -237,8 +237,10 @@ def test_a_hanging_program_loses_its_point_after_the_timeout_and_leaves_nothing_
     file = tmp_path / "pids"
     script = f"echo $$ >> {file}; setsid sh -c 'echo $$ >> {file}; sleep 100'; true"
     cause = "the program sh did not finish running command=sh once within 1 s"
-    with loaded(1.0, **sh(script)) as process, pytest.raises(LostPointError, match=cause):
-        process.prepare(POINT)
+    with loaded(**sh(script)) as process:
+        process._limits = Limits(1.0)
+        with pytest.raises(LostPointError, match=cause):
+            process.prepare(POINT)
     await_true(lambda: alive(file) == [])
 
 
@@ -255,7 +257,7 @@ def test_stopping_the_process_ends_the_program_and_its_children(tmp_path: Path) 
         with pytest.raises(WorkloadError, match="the workload process ended during 'prepare'"):
             process.prepare(POINT)
         killer.join()
-    assert alive(file) == []
+    await_true(lambda: alive(file) == [])
 
 
 def test_a_program_gets_no_input_and_the_default_action_of_ctrl_c() -> None:
@@ -292,6 +294,5 @@ def test_a_program_is_ended_even_if_the_signal_arrives_while_it_is_started(tmp_p
     command = (sys.executable, "-c", INTERRUPTED_START, str(tmp_path / "pids"))
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
-    pids = (tmp_path / "pids").read_text().split()
-    assert len(pids) == 2
-    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert len((tmp_path / "pids").read_text().split()) == 2
+    await_true(lambda: alive(tmp_path / "pids") == [])
