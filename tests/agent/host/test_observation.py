@@ -15,6 +15,7 @@ from agent.host.checks import hanging as hanging_sensors
 from agent.host.observation import Observation, observe
 from command import call
 from moving_counters import advancing_counters, busy_processors
+from probes import polling
 from probes.errors import DeviceLostError, ReadError
 from probes.model import TASK_COUNTER, Channel, Device, Kind, Source
 from trees import hwmon_chip, powercap_zone
@@ -81,7 +82,7 @@ def refused(error: Exception) -> Callable[[int], float]:
 def test_only_counters_and_ticks_that_were_read_and_did_not_change_are_stuck(
     channel: Channel, value: Callable[[int], float], changed: bool | None, is_still: bool
 ) -> None:
-    observed = observe([Scripted(channel, value)], 0.2)
+    observed = observe([Scripted(channel, value)], 30.0 if changed else 0.5)
     assert observed.changed.get(channel.key) is changed
     assert observed.is_stuck(channel) is is_still
 
@@ -90,13 +91,13 @@ def test_a_change_ends_the_observation_and_a_hanging_sensor_does_not_prolong_it(
     released = threading.Event()
     hanging = Scripted(POWER, lambda _: float(released.wait(60)))
     quick = Scripted(ENERGY, float)
-    observed = observe([hanging, quick], 0.5)
+    observed = observe([hanging, quick], 3.0)
     released.set()
     assert quick.reads == 2
     assert observed.changed == {ENERGY.key: True}
     assert observed.hanging == (POWER,)
     (check,) = hanging_sensors(observed)
-    assert (check.verdict, "package-0/package did not return within 0.5 s" in check.found) == (Verdict.FAIL, True)
+    assert (check.verdict, "package-0/package did not return within 3 s" in check.found) == (Verdict.FAIL, True)
     assert hanging_sensors(observe([quick], 0.1)) == []
 
 
@@ -149,10 +150,11 @@ def counting(threads: set[str], number: int, files_only: bool) -> Scripted:
     return probe
 
 
-def test_all_files_are_observed_in_one_thread_and_each_driver_in_its_own() -> None:
+def test_all_files_are_observed_in_one_thread_and_each_driver_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "STUCK_SECONDS", 60.0)  # none hangs, however busy this host is
     threads: set[str] = set()
     probes = [counting(threads, number, number >= 2) for number in range(40)]
-    observed = observe(probes, 5.0)
+    observed = observe(probes, 60.0)
     assert sum(thread.startswith("True") for thread in threads) == 1
     assert sum(thread.startswith("False") for thread in threads) == 2
     assert all(observed.changed[probe.channels[0].key] for probe in probes)
@@ -160,8 +162,8 @@ def test_all_files_are_observed_in_one_thread_and_each_driver_in_its_own() -> No
 
 def test_an_unchanged_sensor_is_read_at_growing_intervals() -> None:
     steady = Scripted(POWER, lambda _: 5.0)
-    observe([steady], 1.0)
-    assert 2 < steady.reads <= 10
+    observe([steady], 3.0)
+    assert 2 < steady.reads <= 20
 
 
 def test_a_hanging_and_a_faulty_file_do_not_affect_the_other_files(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.host.server import Server, find_server
+from ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_port_without_a_visible_process_has_no_known_server(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         assert find_server(f"http://127.0.0.1:{port}", str(tmp_path)).processes is None
-    assert find_server(f"http://127.0.0.1:{port}").processes is None
+    assert find_server(f"http://127.0.0.1:{free_port()}").processes is None
 
 
 def test_an_address_of_another_host_is_not_local() -> None:

@@ -147,19 +147,24 @@ def test_a_process_whose_name_is_hidden_counts(proc: Path) -> None:
 @pytest.mark.system
 def test_the_processes_of_a_real_server_are_found_with_their_time() -> None:
     code = (
-        "import socket, time\n"
+        "import socket, sys, time\n"
         "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+        "sys.stdin.readline()\n"
         "end = time.process_time() + 0.5\n"
         "while time.process_time() < end: pass\n"
         "print('done', flush=True); time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:
         try:
+            assert process.stdin is not None
             assert process.stdout is not None
             server = ServerProcesses("/proc", int(process.stdout.readline()))
             first = server.advance()
             assert first is not None
             assert process.pid in first[0]
+            process.stdin.write("\n")
+            process.stdin.flush()
             assert process.stdout.readline() == "done\n"
             second = server.advance()
             assert second is not None
