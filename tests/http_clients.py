@@ -37,7 +37,7 @@ def serving(exporter: Exporter, limits: Limits = DEFAULTS) -> Iterator[Endpoint]
 
 def ask(address: str, path: str, method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(HTTPConnection(address, timeout=10)) as connection:
+    with closing(HTTPConnection(address, timeout=60)) as connection:
         connection.request(method, path, headers=named)
         answer = connection.getresponse()
         return answer, answer.read()
@@ -55,7 +55,7 @@ def raw(address: str, request: bytes) -> bytes:
 
 def connect(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=60)
 
 
 def has_ipv6() -> bool:

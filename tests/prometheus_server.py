@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,9 +31,7 @@ def prometheus(folder: Path, targets: Mapping[str, str], job: Mapping[str, Any] 
 
     `job` has further settings of the scrapes.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = folder / "prometheus.yml"
     static = [{"targets": [target], "labels": {"instance": name}} for name, target in targets.items()]
     jobs = [{"job_name": "inferometer", "static_configs": static, **(job or {})}]
@@ -52,7 +51,7 @@ def query(address: str, expression: str) -> list[dict[str, Any]] | None:
     """Return the current vector of an expression, or None while the server does not answer yet."""
     url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             body = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -19,7 +19,7 @@ from store.records import Layout, Tick
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs"
 PAGES = (DOCS / "metrics.md", DOCS / "fleet-metrics.md")
-WAIT_SECONDS = 13.0
+WAIT_SECONDS = 60.0
 WATTS = 100.0
 
 
