@@ -201,7 +201,7 @@ def _error(message: str) -> bytes:
     return json.dumps({"error": {"@Message.ExtendedInfo": [{"Message": message}]}}).encode()
 
 
-def await_no_sessions(bmc: Bmc, seconds: float = 10.0) -> bool:
+def await_no_sessions(bmc: Bmc, seconds: float = 60.0) -> bool:
     """Return whether the last session is deleted within some seconds."""
     ends = time.monotonic() + seconds
     while bmc.sessions and time.monotonic() < ends:

@@ -18,9 +18,10 @@ from agent.cli.arguments import PROGRAM_FLAGS
 from agent.workloads.point import encode_point
 from command import call, finish, read_until, run, started
 from command_tree import commands_of
-from moving_counters import advancing_counters
+from moving_counters import advancing_counters, longest_gap
 from profile_runs import BARE_METAL, WATTS, document, invalid, stored
 from trees import copy_tree
+from waiting import await_true
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,12 +40,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path, server: Path) -> Iterator[Runs]:
     """Runs of every kind, all at the same time, into the user's one database."""
-    server = copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
     limit = os.path.realpath(server / "class/powercap/intel-rapl:0/constraint_0_power_limit_uw")
     command = ("profile", "command", *SHORT, "--path.sysfs", server, *BARE_METAL, "--json")
-    serve = "import time; time.sleep(0.3); print('ready', flush=True); time.sleep(0.35); print('served 12', flush=True)"
+    serve = "import time; time.sleep(0.3); print('ready', flush=True); time.sleep(1); print('served 12', flush=True)"
     lines = {
         "whole": (*command, "--count", 4, "--", *PYTHON, "import time; time.sleep(0.1)", SECRET),
         "part": (
@@ -52,7 +57,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
             *("--", *PYTHON, serve),
         ),
         "compared": (
-            *(*command, "--price-per-kwh", 0.3, "--vs", "sleep 0.1{digit}", "--vs", "sleep 0.4{digit}"),
+            *(*command, "--price-per-kwh", 0.3, "--vs", "sleep 0.1{digit}", "--vs", "sleep 1.{digit}"),
             *(
                 "--name",
                 "fast",
@@ -71,7 +76,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
             *(*command, "--param", "watts=150,100", "--prepare", f"sh -c 'echo {{watts}}000000 > {limit}'"),
             *("--", "sh", "-c", "sleep 0.1; echo {watts}"),
         ),
-        "hanging": (*command, "--timeout", 8, "--vs", "sh -c 'sleep 300; true'", "--", "sleep", "0.1"),
+        "hanging": (*command, "--timeout", 30, "--vs", "sh -c 'sleep 300; true'", "--", "sleep", "0.1"),
         "failing": (*command, "--vs", "sh -c 'echo no memory left >&2; exit 7'", "--", "sleep", "0.1"),
     }
     with advancing_counters(server, WATTS), ThreadPoolExecutor(len(lines)) as pool:
@@ -80,7 +85,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
 
 
 def test_the_energy_of_a_program_is_the_known_watts_times_its_time_and_within_its_bounds(
-    home: Path, runs: Runs
+    home: Path, runs: Runs, server: Path
 ) -> None:
     result = runs["whole"]
     assert result.returncode == 0, result.stderr
@@ -95,8 +100,10 @@ def test_the_energy_of_a_program_is_the_known_watts_times_its_time_and_within_it
     assert all(window.seconds >= 0.3 for window in own)
     seconds = sum(window.seconds / window.inferences for window in own) / len(own)
     total = point["energy"]["joules_per_inference"]["total"]
-    assert total["mean"] == pytest.approx(180 * seconds, rel=0.1)
-    assert total["lower"] <= 180 * seconds <= total["upper"]
+    late = longest_gap(server) / min(window.seconds for window in own)
+    assert total["mean"] == pytest.approx(180 * seconds, rel=0.1 + late)
+    assert total["lower"] <= 180 * seconds * (1 + late)
+    assert total["upper"] >= 180 * seconds * (1 - late)
     assert [(each["state"], each["when"]) for each in found["baselines"]] == [
         ("unloaded", "before"),
         ("unloaded", "after"),
@@ -114,7 +121,7 @@ def test_neither_arguments_nor_folders_of_a_program_are_stored(home: Path, runs:
         assert str(Path(sys.executable).parent) not in text
 
 
-def test_the_load_of_a_program_is_a_figure_of_its_own(runs: Runs) -> None:
+def test_the_load_of_a_program_is_a_figure_of_its_own(runs: Runs, server: Path) -> None:
     assert runs["part"].returncode == 0, runs["part"].stderr
     found = document(runs["part"])
     [point] = found["points"]
@@ -126,7 +133,9 @@ def test_the_load_of_a_program_is_a_figure_of_its_own(runs: Runs) -> None:
     assert any("from the line of --ready-when to its end" in note for note in found["notes"])
     startup = found["startup"]
     assert startup["load_seconds"] >= 0.3
-    assert startup["load_joules"]["lower"] <= 180 * startup["load_seconds"] <= startup["load_joules"]["upper"]
+    joules, late = 180 * startup["load_seconds"], 180 * longest_gap(server)
+    assert startup["load_joules"]["lower"] <= joules + late
+    assert startup["load_joules"]["upper"] >= joules - late
     assert startup["first_run_seconds"] > 0.2
 
 
@@ -187,7 +196,7 @@ def test_a_hanging_program_loses_its_point_and_the_others_are_complete(runs: Run
     found = document(result)
     assert [point["name"] for point in found["points"]] == ["command=sleep"]
     assert found["points"][0]["repeats"] == 3
-    assert "one of the programs did not finish running command=sh once within 8 s" in " ".join(found["notes"])
+    assert "one of the programs did not finish running command=sh once within 30 s" in " ".join(found["notes"])
     assert "--timeout" in result.stderr
 
 
@@ -233,7 +242,7 @@ def test_ctrl_c_ends_the_program_and_its_children_and_the_profile_has_the_comple
     assert result.returncode == 130, result.stderr
     assert "interrupted: the workload was stopped" in result.stderr
     assert document(result)["points"][0]["repeats"] >= 2
-    assert [pid for pid in file.read_text().split() if Path(f"/proc/{pid}").exists()] == []
+    await_true(lambda: not [pid for pid in file.read_text().split() if Path(f"/proc/{pid}").exists()])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 import daemons
 from command import call, finish, read_until, run, started
+from endpoint_runs import LONGEST_GAP_SECONDS
 from moving_counters import advancing_counters
 from profile_runs import document, invalid
 from scripted_answers import Answer
@@ -55,8 +56,9 @@ def test_the_energy_is_that_of_the_host_of_the_server(
     with server_on(serving_host) as server:
         to = ("--url", server.url, "--energy-from", f"http://{serving_host.address}")
         for _ in range(5):  # tests beside this one can take all CPUs
+            server.longest_gap = 0.0
             done = run(tmp_path, *LOAD, *to, *SHORT, *client, "--json")
-            if "no energy for" not in done.stderr:
+            if server.longest_gap < LONGEST_GAP_SECONDS and "no energy for" not in done.stderr:
                 break
     assert done.returncode == 0, done.stderr
     found = document(done)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import call, finish, read_until, run, started
-from moving_counters import advancing_counters, busy_processors
+from moving_counters import advancing_counters, busy_processors, longest_gap
 from profile_runs import WATTS
 from trees import copy_tree
 
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    Runs = dict[str, subprocess.CompletedProcess[str]]
+
 IDLE = ("profile", "idle", "--cpu-budget", 0.3)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.CompletedProcess[str]]]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Iterator[Runs]:
     """Measurements of every kind, all at the same time."""
     home = tmp_path_factory.mktemp("home")
-    server = copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
     idle = (*IDLE, "--path.sysfs", server)
     lines = {
         "json": (
@@ -52,35 +58,35 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subproc
         yield {name: future.result() for name, future in waiting.items()}
 
 
-def test_the_mean_power_is_the_known_one_and_within_its_bounds(
-    runs: dict[str, subprocess.CompletedProcess[str]],
-) -> None:
+def test_the_mean_power_is_the_known_one_and_within_its_bounds(runs: Runs, server: Path) -> None:
     assert runs["json"].returncode == 0, runs["json"].stderr
     draw = json.loads(runs["json"].stdout)
     assert draw["windows"] == 3
     assert draw["duration_seconds"] >= 3
-    assert draw["watts"]["mean"] == pytest.approx(180, rel=0.05)
-    assert draw["watts"]["lower"] <= 180 <= draw["watts"]["upper"]
+    late = longest_gap(server)  # of a window of a second
+    near = 0.05 + late
+    assert draw["watts"]["mean"] == pytest.approx(180, rel=near)
+    assert draw["watts"]["lower"] <= 180 * (1 + late)
+    assert draw["watts"]["upper"] >= 180 * (1 - late)
     assert draw["watts"]["source"] == "measured"
     assert len(draw["window_watts"]) == 3
     powers = {f"{each['device']}/{each['domain']}": each["watts"]["mean"] for each in draw["sensors"]}
-    assert powers["package-0/package"] == pytest.approx(60, rel=0.05)
+    assert powers["package-0/package"] == pytest.approx(60, rel=near)
     assert [each["domain"] for each in draw["sensors"] if each["in_total"]] == ["psys"]
     assert draw["cpu"]["cpus"] == os.cpu_count()
     assert draw["cpu"]["self_cpus"] > 0
-    assert draw["cost_per_hour"]["energy"]["mean"] == pytest.approx(180 * 0.5 * 1.5 / 1000, rel=0.05)
+    assert draw["cost_per_hour"]["energy"]["mean"] == pytest.approx(180 * 0.5 * 1.5 / 1000, rel=near)
     assert draw["cost_per_hour"]["currency"] == "EUR"
 
 
-def test_one_window_has_the_bounds_of_the_sensors_alone(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
-    draw = json.loads(runs["once"].stdout)
-    assert draw["watts"]["lower"] <= 180 <= draw["watts"]["upper"]
+def test_one_window_has_the_bounds_of_the_sensors_alone(runs: Runs, server: Path) -> None:
+    draw, late = json.loads(runs["once"].stdout), longest_gap(server)
+    assert draw["watts"]["lower"] <= 180 * (1 + late)
+    assert draw["watts"]["upper"] >= 180 * (1 - late)
     assert draw["watts"]["upper"] - draw["watts"]["lower"] < 20
 
 
-def test_the_printed_result_has_power_windows_use_and_cost(
-    runs: dict[str, subprocess.CompletedProcess[str]],
-) -> None:
+def test_the_printed_result_has_power_windows_use_and_cost(runs: Runs) -> None:
     assert runs["text"].returncode == 0, runs["text"].stderr
     labels = [line.split("  ")[0] for line in runs["text"].stdout.split("\n\n")[0].splitlines() if line[0] != " "]
     assert [label.split()[0] for label in labels] == ["Power", "Windows", "CPUs", "Cost"]
@@ -105,13 +111,13 @@ def test_ctrl_c_ends_the_measurement_with_the_complete_windows(tmp_path: Path) -
     with advancing_counters(server, WATTS), started(tmp_path, *line) as process:
         read_until(process.stderr, "measuring for 300 s")
         with pytest.raises(TimeoutError):
-            _wait(process, 3.5)
+            _wait(process, 5)
         os.killpg(process.pid, signal.SIGINT)
         result = finish(process)
     assert result.returncode == 130
     assert "interrupted: this is the result until then" in result.stderr
     draw = json.loads(result.stdout)
-    assert 1 <= draw["windows"] < 10
+    assert 1 <= draw["windows"] < 60
     assert draw["watts"]["mean"] == pytest.approx(180, rel=0.1)
 
 

@@ -74,11 +74,13 @@ def test_a_profile_without_energy_is_measured_again_if_energy_is_required(tmp_pa
 def test_a_second_command_waits_for_the_first_and_shows_its_profile(tmp_path: Path) -> None:
     with started(tmp_path, *ONCE, "--json") as first:
         read_until(first.stderr, "idle, before the model")
-        second = run(tmp_path, *ONCE, "--json")
-        first_result = finish(first)
-    assert f"waiting for profile {UID}, which is being measured" in second.stderr
-    assert f"profile {UID} is stored already" in second.stderr
-    assert json.loads(second.stdout) == json.loads(first_result.stdout)
+        os.killpg(first.pid, signal.SIGSTOP)  # it does not end before the second waits
+        with started(tmp_path, *ONCE, "--json") as second:
+            read_until(second.stderr, f"waiting for profile {UID}, which is being measured")
+            os.killpg(first.pid, signal.SIGCONT)
+            results = [finish(first), finish(second)]
+    assert f"profile {UID} is stored already" in results[1].stderr
+    assert json.loads(results[1].stdout) == json.loads(results[0].stdout)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_status_shows_the_figures_of_the_running_service(tmp_path: Path) -> None
         entry = ENTRY.replace("http://127.0.0.1:1/metrics", server.url) + 'devices = ["package-0"]\n'
         configure(home, exporter=entry)
         with running(home) as daemon:
-            await_true(lambda: daemon.metric("inferometer_serving_output_tokens_total", server="chat") is not None, 30)
+            await_true(lambda: daemon.metric("inferometer_serving_output_tokens_total", server="chat") is not None)
             configure(home, listen=daemon.address, exporter=entry)
             text = run(home, "serving", "status", "--config", home / "config.toml")
             assert text.returncode == 0, text.stderr
