@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from engine_environments import engine_environment
-from engine_pairs import SLICE_SECONDS, in_rounds, looped, profiled
+from engine_pairs import LOOPS, REST_SECONDS, SLICE_SECONDS, Pairs, in_rounds, joined, looped, profiled
 from engine_phases import worker_of
 from programs import CACHE, LLAMA, llama_bench, small_model
 from reporting import Bar, table
@@ -35,11 +35,15 @@ if TYPE_CHECKING:
 PROMPT, OUTPUT = 128, 32
 _REPETITIONS, _ENDLESS = 1, 1_000_000
 """The least number of repetitions in a slice, and the number that llama-bench begins with."""
-_PAIRS = {"real.Q4_1": 6, "generated.Q8_0": 24}
-"""The pairs of a round for each model: a repetition with the real one takes longer than a slice."""
+_ROUNDS = {"real.Q4_1": (12, 2), "generated.Q8_0": (60, 2)}
+"""The rounds of each model, and the pairs of a round. A repetition with the real model takes longer than a slice. Two
+processes with the generated one differ by up to 20 % for all of their time, so it has more rounds."""
+_LOOP_ROUNDS, _LOOP_PAIRS = 20, 20
 _BEGIN = re.compile(r"(prompt|generation) run \d+/")
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 """Half of the CPUs: the threads of llama.cpp wait for each other, so one that shares its CPU delays all."""
+_REST_SECONDS = REST_SECONDS if THREADS > 1 else 0.05
+"""The pause before a slice: a single thread does not spin after its work."""
 TESTS = {"prefill": ("pp", PROMPT), "decode": ("tg", OUTPUT)}
 """The name and the tokens of each phase in llama-bench."""
 LEAST_COSINE = 0.98
@@ -57,9 +61,11 @@ def prove(quick: bool) -> list[Bar]:
     """Return the bars of both models and phases, of llama-bench as the engine, and of the precisions."""
     files = models()
     bars = []
-    for name, pairs in _PAIRS.items():
-        found = in_rounds(partial(_sides, name, files[name]), quick=quick, pairs=pairs)
+    for name, (rounds, pairs) in _ROUNDS.items():
+        sides = partial(_sides, name, files[name])
+        found = in_rounds(sides, quick=quick, rounds=rounds, pairs=pairs, rest_seconds=_REST_SECONDS)
         bars += [] if quick else [each.bar() for each in found]
+    bars += loop_bars(files["generated.Q8_0"], quick=quick)
     return [*bars, *engine_bars(files["generated.Q8_0"]), *precision_bars(files)]
 
 
@@ -153,6 +159,23 @@ def _with_libraries() -> dict[str, str]:
     """Return the environment in which llama-bench loads the libraries of llama-cpp-python."""
     (folder,) = environment().glob("lib/python3*/site-packages/llama_cpp/lib")
     return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+
+
+def loop_bars(file: str, *, quick: bool) -> list[Bar]:
+    """Compare the decode of the workload with a loop in C in the same process, which has the same memory."""
+    script, library = "llama_decode", CACHE / "engine-llama/llama_decode.so"
+    (packages,) = environment().glob("lib/python3*/site-packages")
+    compiler = ("gcc", "-O2", "-shared", "-fPIC", f"-I{packages / 'include'}", f"-L{packages / 'llama_cpp/lib'}")
+    subprocess.run((*compiler, "-o", library, LOOPS / f"{script}.c", "-lllama"), check=True)
+    quantity, parts = "generated.Q8_0, decode beside a loop in C, tokens/s", []
+    with _on_the_last_cpus():
+        for _ in range(1 if quick else _LOOP_ROUNDS):
+            sizes = map(str, (OUTPUT, THREADS, 1 if quick else _LOOP_PAIRS))
+            seconds = looped(environment(), script, file, library, *sizes)
+            ours, theirs = (tuple(OUTPUT / each for each in side) for side in zip(*seconds, strict=True))
+            parts.append(Pairs(quantity, ours, theirs))
+    found = joined(parts)
+    return [] if quick else [found.bar()]
 
 
 def engine_bars(file: str) -> list[Bar]:
