@@ -64,7 +64,7 @@ def test_two_stores_on_this_machine_and_that_of_the_head_have_the_profiles(tmp_p
     tariff.write_text('currency = "EUR"\nprice_per_kwh = 0.3\n')
     tariff.chmod(0o600)
     file = two_hosts(tmp_path, 'kind = "local"', 'tariff = "tariff.toml"\n')
-    done = run(tmp_path, "campaign", "run", file, "--json", longest_seconds=180.0)
+    done = run(tmp_path, "campaign", "run", file, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [each["status"] for each in found["hosts"]] == ["verified", "verified"]
@@ -85,7 +85,7 @@ def test_two_stores_on_this_machine_and_that_of_the_head_have_the_profiles(tmp_p
 @needs_sshd
 def test_two_hosts_over_ssh_are_verified_and_measured(tmp_path: Path, config: Path) -> None:
     file = two_hosts(tmp_path, f'kind = "ssh"\nconfig = "{config}"\nforks = 1')
-    done = run(tmp_path, "campaign", "run", file, "--json", longest_seconds=180.0)
+    done = run(tmp_path, "campaign", "run", file, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [each["status"] for each in found["profiles"]] == ["done", "done"]

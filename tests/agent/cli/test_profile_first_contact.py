@@ -158,7 +158,7 @@ def test_a_profile_that_cannot_be_stored_is_printed_with_a_warning(tmp_path: Pat
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:
         pytest.skip("needs root to mount a tmpfs")
     try:
-        line = (*RUN, "--repeats", 1, "--path.sysfs", server, *BARE_METAL, "--database", disk / "store.db", "--json")
+        line = (*RUN, "--repeats", 12, "--path.sysfs", server, *BARE_METAL, "--database", disk / "store.db", "--json")
         with started(tmp_path, *line) as process:
             read_until(process.stderr, "decode: repeat 1")
             fill(disk / "ballast")
@@ -175,7 +175,7 @@ def test_a_database_destroyed_during_a_run_withholds_the_energy_and_not_the_late
     tmp_path: Path, server: Path
 ) -> None:
     database = tmp_path / "store.db"
-    line = (*RUN, "--path.sysfs", server, *BARE_METAL, "--database", database, "--json")
+    line = (*RUN, "--repeats", 15, "--path.sysfs", server, *BARE_METAL, "--database", database, "--json")
     with started(tmp_path, *line) as process:
         read_until(process.stderr, "decode: repeat 3")
         for name in ("store.db", "store.db-wal"):

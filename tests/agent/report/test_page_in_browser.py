@@ -13,6 +13,7 @@ from agent.report.view import views_of
 from browser import chromium, opened, share_near
 from profile_documents import example
 from report_views import TRACE, hostile, two_views, view
+from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,11 +84,9 @@ def test_the_keyboard_reaches_the_content_and_the_values_of_a_chart(drawn: Opene
 
 def test_the_colors_follow_the_theme(drawn: Opened) -> None:
     drawn.page.emulate_media(color_scheme="dark")
-    drawn.page.wait_for_timeout(200)
     try:
-        pixels = drawn.colors("[data-chart=idle]")
-        assert share_near(pixels, DARK["blue"]) > 0.1
-        assert share_near(pixels, DARK["paper"]) > 0.1
+        await_true(lambda: share_near(drawn.colors("[data-chart=idle]"), DARK["blue"]) > 0.1)
+        assert share_near(drawn.colors("[data-chart=idle]"), DARK["paper"]) > 0.1
     finally:
         drawn.page.emulate_media(color_scheme="light")
 
