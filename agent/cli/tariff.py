@@ -57,7 +57,11 @@ def init(
     path = output or Path("tariff.toml")
     if not force and (path.is_file() or (path.is_symlink() and not path.exists())):
         fail(f"{path}: it exists and was not changed; --force replaces it", ExitCode.USAGE)
-    text = template(_asked() if interactive else {})
+    try:
+        text = template(_asked() if interactive else {})
+    except typer.Abort:
+        print_err("")  # ends the line of the question
+        fail("the input ended before the last answer; nothing was written", ExitCode.USAGE)
     with writing(path) as stream:
         stream.write(text.encode())
     entered = "" if interactive else "enter your prices, then "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from io import StringIO
 
 import pytest
 
@@ -56,6 +57,15 @@ def test_on_a_terminal_the_command_asks_until_an_answer_is_valid(tmp_path, monke
     assert "price_per_kwh = 'much' is not a number" in done.stderr
     written = tomllib.loads((tmp_path / "tariff.toml").read_text(encoding="utf-8"))
     assert written == {"currency": "EUR", "price_per_kwh": 0.3}
+
+
+def test_an_input_that_ends_before_the_last_answer_is_one_error_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("EUR\n"))
+    monkeypatch.setattr("agent.cli.tariff._on_terminal", lambda: True)
+    done = call(tmp_path, "tariff", "init")
+    assert done.returncode == 2
+    assert done.stderr == "\nerror: the input ended before the last answer; nothing was written\n"
+    assert not (tmp_path / "tariff.toml").exists()
 
 
 @pytest.mark.parametrize(("answer", "value"), [("0.3", 0.3), ("1e3", 1000)])
