@@ -166,10 +166,10 @@ def _mean_by_repeats(readings: Sequence[Reading]) -> Interval:
 
 
 def _mean(readings: Sequence[Reading]) -> Interval:
-    """Return the mean of runs with its interval, widened by the bounds of the sensors."""
+    """Return the mean of runs with its interval, widened by the bounds of the sensors as in a profile: their sum."""
     value, bounds = _mean_by_repeats(readings), mean_bounds([reading.sensors for reading in readings])
-    lower = None if value.lower is None else value.lower * max(0.0, 1 - bounds.below)
-    upper = None if value.upper is None or bounds.above is None else value.upper * (1 + bounds.above)
+    lower = None if value.lower is None else max(0.0, value.lower - value.mean * bounds.below)
+    upper = None if value.upper is None or bounds.above is None else value.upper + value.mean * bounds.above
     return Interval(value.mean, lower, upper)
 
 

@@ -16,12 +16,15 @@ from agent.comparison.setups import group
 from agent.comparison.significance import Bounds
 from agent.cost.tariff import Tariff
 from agent.energy.counted_sensors import Boundary
+from agent.profiling.document.versions import parse
 from agent.profiling.records import Document
+from command import ROOT
 from compared_documents import PRICES, profile, runs
 from serving_documents import OPEN, served
 from store.records import RunStatus
 
 COSTS = ("cost_per_million_inferences", "cost_per_million_output_tokens")
+EXAMPLE = msgspec.convert(parse((ROOT / "docs/profile.example.json").read_text(encoding="utf-8")), Document)
 HALF = {"precision": "int8", "energy": 0.5, "speed": 2.0}
 
 
@@ -109,6 +112,15 @@ def test_estimates_of_two_machines_have_no_ratio_of_energy_or_cost() -> None:
     assert any("estimated" in note for note in found.notes)
     same = compared(*runs(3, **estimated), *runs(3, 10, **estimated, **HALF))
     assert differences(same, "joules_per_inference")[0].verdict == "significant"
+
+
+@pytest.mark.parametrize("document", [profile(), structs.replace(EXAMPLE, tariff=None)], ids=["narrow", "wide"])
+def test_the_energy_of_one_profile_has_the_interval_that_the_profile_has(document) -> None:
+    found = compared(document, profile(10, precision="int8"), force=True)
+    for point, shown in zip(document.points, found.points, strict=True):
+        cell, _ = next(row.cells for row in shown.metrics if row.metric == "joules_per_inference")
+        total = point.energy.joules_per_inference.total
+        assert (cell.value.lower, cell.value.upper) == pytest.approx((total.lower, total.upper))
 
 
 def test_costs_of_machines_alone_are_compared_although_the_energy_is_estimated() -> None:
