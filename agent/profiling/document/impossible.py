@@ -1,4 +1,4 @@
-"""Finds the figures of a document that no measurement can have, and with which no cost can be computed."""
+"""Finds what no measurement can have: figures with which no cost can be computed, and a point that occurs twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Impossible(NamedTuple):
 
 
 def impossible_figures(document: Document) -> Iterator[Impossible]:
-    """Yield the places of impossible figures: the time, powers, energies and rates."""
+    """Yield the places of impossible figures: the time, powers, energies and rates; and of points that occur twice."""
     try:
         year = moment_of(document.created).year
     except (ValueError, OverflowError):
@@ -36,7 +36,11 @@ def impossible_figures(document: Document) -> Iterator[Impossible]:
     for number, baseline in enumerate(document.baselines):
         if baseline.watts is not None:
             yield from _amount(f"$.baselines[{number}].watts", baseline.watts)
+    first: dict[frozenset[tuple[str, object]], int] = {}
     for number, point in enumerate(document.points):
+        earlier = first.setdefault(frozenset(point.parameters.items()), number)
+        if earlier != number:
+            yield Impossible(f"$.points[{number}]", f"the point {point.name} is already $.points[{earlier}]")
         yield from _of_point(f"$.points[{number}]", point)
 
 

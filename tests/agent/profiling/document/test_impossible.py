@@ -65,6 +65,15 @@ def test_an_impossible_figure_is_refused_by_its_place(path, value, place):
     assert [each.path for each in faults(json.dumps(found))[1]] == [place]
 
 
+def test_a_point_that_occurs_twice_is_refused_by_its_name():
+    found = document()
+    found["points"].append(found["points"][0])
+    count, name = len(found["points"]), found["points"][0]["name"]
+    with pytest.raises(ValueError, match=rf"\$\.points\[{count - 1}\]: the point {name} is already \$\.points\[0\]"):
+        check(found)
+    assert [each.path for each in faults(json.dumps(found))[1]] == [f"$.points[{count - 1}]"]
+
+
 def test_a_point_without_energy_may_have_no_requests():
     found = changed("points.0.inferences_per_second", {"mean": 0.0, "lower": 0.0, "upper": 0.0})
     found["points"][0]["energy"] = None
