@@ -246,6 +246,23 @@ def test_every_dependency_has_its_reason() -> None:
     assert {name for name in names if name not in reasons} == set()
 
 
+def test_the_table_of_extras_has_every_extra_and_those_that_make_profile_installs() -> None:
+    extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"].keys()
+    text = text_of(STARTED).partition("| extra |")
+    listed = re.findall(r"^\| `(\w+)` \|", text[2].partition("\n\n")[0], re.MULTILINE)
+    assert sorted(listed) == sorted(extras - {"dev", "docs", "release"})
+    installed = re.search(r"`make profile` installs (`[^:]+):", text[0])[1]
+    [lock] = re.findall(
+        r"--no-annotate ([^.]+) \.\./pyproject.toml build.in -o profile.txt", text_of(ROOT / "Makefile")
+    )
+    assert sorted(SPAN.findall(installed)) == sorted(re.findall(r"--extra (\w+)", lock))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_line_of_text_begins_with_one_stray_space(page: Path) -> None:
+    assert re.findall(r"^ \S.*", FENCE.sub("", text_of(page)), re.MULTILINE) == []
+
+
 def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
     classifiers = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["classifiers"]
     supported = re.findall(r"Python :: (3\.\d+)", " ".join(classifiers))
