@@ -35,7 +35,8 @@ def extent(view: FleetView) -> str:
     """Return the number of hosts and points, and their days, as a sentence."""
     hosts = f"{view.hosts:,} host{'' if view.hosts == 1 else 's'}"
     days = view.first if view.first == view.last else f"{view.first} to {view.last}"
-    return f"{hosts}, {view.points:,} points of profiles, {days}: {view.source}"
+    points = f"{view.points:,} point{'' if view.points == 1 else 's'} of profiles"
+    return f"{hosts}, {points}, {days}: {view.source}"
 
 
 def no_outliers(view: FleetView) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.fleet.views import _MOST_SERIES, fleet_view
-from agent.render.fleet_view_text import fleet_view_text
+from agent.render.fleet_view_text import extent, fleet_view_text
 from fleet_points import fleet, machine, point
 from store.fleet_filter import PointFilter
 from store.points_in_memory import points_in_memory
@@ -124,6 +124,11 @@ def test_the_text_cuts_long_tables_and_states_how_much():
     text = fleet_view_text(view_of(points, ("host",)), 100)
     assert sum(line.startswith("n0") for line in text.splitlines()) == 40
     assert "50 more rows: --json prints them" in text
+
+
+def test_one_point_is_counted_in_the_singular():
+    view = view_of(machine("alone", [2.0]))
+    assert extent(view).startswith("1 host, 1 point of profiles, ")
 
 
 def test_a_fleet_without_points_is_one_sentence():
