@@ -22,7 +22,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.usage import ClickException, format_usage_error, restore_help
 from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
-from agent.runtime.signals import exit_message, received_signal
+from agent.runtime.signals import exit_line, received_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,7 @@ def _interrupted() -> int:
     """Return the exit code for the signal that ended the command, 0 if none did."""
     number = received_signal()
     if number:
-        print_err(exit_message(number))
+        print_err(exit_line(number))
     return number and 128 + number
 
 

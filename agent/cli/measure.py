@@ -9,7 +9,7 @@ import typer
 
 from agent.cli.numbers import real
 from agent.cli.options import JSON_HELP, configuration, fail
-from agent.runtime.console import ExitCode, print_err, print_error, print_json, print_out
+from agent.runtime.console import ExitCode, interruption, print_err, print_error, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ def _run_or_sleep(
         print_error(f"{error}; nothing was measured", error.code)
         raise typer.Exit(error.code) from None
     if span.interrupted:
-        print_err("interrupted: this is the result until then")
+        print_err(interruption("interrupted: this is the result until then", span.code))
     return span
 
 

@@ -21,7 +21,7 @@ from agent.cli.report import check_report_path, write_report
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
-from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
+from agent.runtime.console import ExitCode, interruption, print_err, print_json, print_out, terminal_width
 from agent.workloads import registry
 from agent.workloads.declaration import starts_programs, uses_service
 from agent.workloads.parameter import parameters_of
@@ -265,7 +265,7 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
     if outcome.failure:
         fail(f"{_reason(outcome.failure)}\n{kept}")
     if outcome.interrupted:
-        print_err(f"interrupted: the workload was stopped; {kept}")
+        print_err(interruption(f"interrupted: the workload was stopped; {kept}", signals.exit_code))
         raise typer.Exit(signals.exit_code)
     if outcome.document and not outcome.document["points"]:
         fail("no point is complete: no request succeeded; the notes above have the errors")

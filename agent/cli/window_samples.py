@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.cli.measure import power_probes
-from agent.runtime.console import print_err
+from agent.runtime.console import interruption, print_err
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,7 @@ def _windows(
         pipeline.sink.end(end_ns)
         if span.interrupted:
             found.code = span.code
-            print_err("interrupted: this is the result until then")
+            print_err(interruption("interrupted: this is the result until then", span.code))
         if not span.interrupted or not found.spans:
             found.spans.append((start_ns, end_ns))
             found.samples.append(samples)

@@ -60,11 +60,17 @@ def _escaped(match: re.Match[str]) -> str:
 
 def print_error(message: str, code: int = ExitCode.FAILURE) -> None:
     """Write an error with its object, cause and fix: as text, or with `--json` as a JSON object on one line."""
-    if _as_json:
-        kind = "usage" if code == ExitCode.USAGE else "failure"
-        print_err(json.dumps({"error": {"kind": kind, "exit_code": int(code), "message": message}}))
-    else:
-        print_err(f"error: {message}")
+    kind = "usage" if code == ExitCode.USAGE else "failure"
+    print_err(_json_error(kind, message, code) if _as_json else f"error: {message}")
+
+
+def interruption(message: str, code: int) -> str:
+    """Return the line of a command that a signal ends with an exit code: the message, or with `--json` an object."""
+    return _json_error("interrupted", message, code) if _as_json else message
+
+
+def _json_error(kind: str, message: str, code: int) -> str:
+    return json.dumps({"error": {"kind": kind, "exit_code": int(code), "message": message}})
 
 
 def print_err(message: str) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent.runtime.console import interruption
 from probes import at_exit
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def received_signal() -> int:
     return _Process.number
 
 
-def exit_message(number: int) -> str:
-    """Return the last message of a command that a signal ends."""
-    return _MESSAGES.get(signal.Signals(number), "ended by a signal")
+def exit_line(number: int) -> str:
+    """Return the last line of a command that a signal ends."""
+    message = _MESSAGES.get(signal.Signals(number), "ended by a signal")
+    return interruption(message, _SIGNAL_EXIT_OFFSET + number)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
@@ -72,7 +74,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
         _Process.number = _Process.number or number
         raise KeyboardInterrupt
     with suppress(OSError):
-        os.write(2, f"{exit_message(number)}\n".encode())
+        os.write(2, f"{exit_line(number)}\n".encode())
     at_exit.close_all()
     os._exit(_SIGNAL_EXIT_OFFSET + number)
 

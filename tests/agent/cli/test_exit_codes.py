@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.runtime.console import ExitCode, print_error, printable, printable_line, report_errors_as_json
+from agent.runtime.signals import exit_line
 from command import ROOT, call
 from command_tree import LEAVES, commands_of
 from stored import SECOND_NS, record
@@ -181,3 +183,13 @@ def test_an_error_is_one_json_object_only_if_json_is_requested(capsys: pytest.Ca
     first, *rest = capsys.readouterr().err.splitlines()
     assert json.loads(first) == {"error": {"kind": "usage", "exit_code": 2, "message": "two\nlines \x1b"}}
     assert rest == ["error: two", r"lines \x1b"]
+
+
+def test_with_json_the_line_of_a_command_that_a_signal_ends_is_an_object() -> None:
+    assert exit_line(signal.SIGTERM) == "terminated"
+    report_errors_as_json(True)
+    try:
+        found = json.loads(exit_line(signal.SIGTERM))
+    finally:
+        report_errors_as_json(False)
+    assert found == {"error": {"kind": "interrupted", "exit_code": 143, "message": "terminated"}}

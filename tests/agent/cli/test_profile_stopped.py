@@ -83,7 +83,9 @@ def test_ctrl_c_stops_the_workload_and_the_profile_has_the_complete_repeats(stop
     ended = stopped["ctrl-c"]
     assert ended.result.returncode == 130
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
-    assert "interrupted: the workload was stopped; this profile has all complete repeats" in ended.result.stderr
+    message = "interrupted: the workload was stopped; this profile has all complete repeats"
+    error = {"kind": "interrupted", "exit_code": 130, "message": message}
+    assert json.loads(ended.result.stderr.splitlines()[-1]) == {"error": error}
     found = document(ended.result)
     assert found["status"] == "interrupted"
     assert any("interrupted" in note for note in found["notes"])
@@ -107,7 +109,9 @@ def test_a_run_stopped_before_the_first_repeat_gives_a_reason_and_no_profile(
     ended = stopped[name]
     assert (ended.result.returncode, ended.result.stdout) == (code, "")
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
-    assert "interrupted: the workload was stopped; no repeat was complete" in ended.result.stderr
+    error = json.loads(ended.result.stderr.splitlines()[-1])["error"]
+    assert (error["kind"], error["exit_code"]) == ("interrupted", code)
+    assert error["message"].startswith("interrupted: the workload was stopped; no repeat was complete")
     kept, windows = only_run(ended.home)
     assert kept is not None
     assert kept.status is RunStatus.INTERRUPTED
