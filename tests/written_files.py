@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +34,13 @@ def script(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "script.py"
     file.write_text(f"import os, sys\nfrom pathlib import Path\nfrom agent.runtime.output import output\n{text}")
     return [sys.executable, str(file)]
+
+
+def fill(filler: Path) -> None:
+    """Fill the disk of a file."""
+    with filler.open("wb", buffering=0) as stream, suppress(OSError):
+        while stream.write(b"x" * 4096):
+            pass
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from agent.host.settings import read_host_settings
+from agent.profiling.unstored import unstored_samples
 from agent.runtime.logs import get_logger
 from agent.workloads.limits import Limits
 from agent.workloads.point import points_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from probes.model import Channel, Roots
     from probes.registry import Discovery
     from store.damage import Damage
-    from store.records import Host, Layout, Run, Window
+    from store.records import Host, Layout, Run, Tick, Window
     from store.writer import Writer
 
 _READ_CHUNK_NS = 60 * 10**9
@@ -106,7 +107,7 @@ class RunContext:
 
     `server` is the server under load, None if the run loads its own model. The sensors of this host do not measure a
     server on another host. `remote` is the host of the server if its sensors are read; `host` and `discovery` are then
-    those of that host.
+    those of that host. `unstored` returns the ticks that are not stored yet, or cannot be.
     """
 
     host: Host
@@ -119,6 +120,7 @@ class RunContext:
     writer: Writer
     server: Server | None = None
     remote: RemoteHost | None = None
+    unstored: Callable[[], Sequence[Tick]] = tuple
 
     @property
     def is_elsewhere(self) -> bool:
@@ -137,7 +139,7 @@ class RunContext:
         return [*(channel for layout in self.layouts for channel in layout.channels), *self.discovery.stand_ins]
 
     def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
-        """Return the samples of this run, with the calibration at its start.
+        """Return the samples of this run, also those that are not stored, with the calibration at its start.
 
         Another program may have calibrated the stored channels of the same sensors since. Samples are read in chunks
         into arrays: 24 bytes a sample instead of 137 for tuples. None measure a workload on another host.
@@ -145,13 +147,16 @@ class RunContext:
         if self.is_elsewhere:
             return ()
         known = {channel.key: channel for channel in reversed(self.channels)}
-        reader, whole = Reader(self.engine, _report), dict[int, Series]()
+        reader, whole, unstored = Reader(self.engine, _report), dict[int, Series](), self.unstored()
         for since_ns in range(start_ns, end_ns + 1, _READ_CHUNK_NS):
             until_ns = min(since_ns + _READ_CHUNK_NS - 1, end_ns)
             for position, each in enumerate(reader.series(self.writer.recording, since_ns, until_ns, metrics)):
                 collected = whole.get(position) or _empty(known[each.channel.key])
                 whole[position] = _continued(collected, each)
-        return tuple(whole.values())
+        return tuple(
+            _continued(each, unstored_samples(each, self.layouts, unstored, start_ns, end_ns))
+            for each in whole.values()
+        )
 
 
 def _report(damage: Damage) -> None:

@@ -60,9 +60,19 @@ def describe_context(
     checks = () if remote else check_host(config.roots, discovery, config.database, virtual=host.virtual)
     still = tuple(f"{each.path}: {UNCHANGED}" for each in pipeline.unchanged)
     warnings = (*still, *_warnings(checks, discovery))
-    writer = pipeline.sink.writer
+    sink, recorder = pipeline.sink, pipeline.recorder
     return RunContext(
-        host, config.roots, discovery, pipeline.layouts, warnings, pipeline.timebase, engine, writer, server, remote
+        host,
+        config.roots,
+        discovery,
+        pipeline.layouts,
+        warnings,
+        pipeline.timebase,
+        engine,
+        sink.writer,
+        server,
+        remote,
+        lambda: (*sink.unstored, *recorder.unstored),
     )
 
 

@@ -29,6 +29,7 @@ from agent.runtime.console import print_err
 from agent.runtime.measuring import announced
 from agent.sampling.pipeline import assembled
 from agent.sampling.session import recording
+from agent.sampling.store_state import StoreErrorLog
 from agent.workloads.errors import WorkloadError
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.point import decode_point, point_name
@@ -87,6 +88,7 @@ def run(
                 found=remote.discovery if remote else None,
                 period_of=remote.period_of if remote else None,
                 realtime=config.realtime,
+                store_errors=StoreErrorLog(),
             )
         )
         context = describe_context(in_use, host, pipeline, engine, server, remote)

@@ -26,47 +26,47 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108  tempfile makes a private folder bel
 class RunStore:
     """The writes of one run.
 
-    Nothing is stored before `begin`, so a model that cannot run leaves nothing. `append` raises the store's error, and
-    the recorder tries again; `store_error` is the first error of all other writes.
+    Nothing is stored before `begin`, so a model that cannot run leaves nothing. `take` raises the store's error, and
+    the recorder tries again; `store_error` is the first error of all other writes. `begun` is whether the run is in the
+    store. `unstored` are the ticks before `begin`, and those that `begin` could not store, until `take` stores them.
     """
 
     def __init__(self, writer: Writer) -> None:
         self.store_error: StoreError | None = None
         self.writer = writer
+        self.begun = False
+        self.unstored: list[Tick] = []
         self._lock = Lock()
-        self._pending: list[Tick] | None = []
         self._windows = 0
-
-    @property
-    def begun(self) -> bool:
-        """Whether the run is in the store."""
-        return self._pending is None
 
     def take(self, ticks: Sequence[Tick]) -> None:
         """Store ticks, or hold them until the run begins; called by the recorder's thread."""
         with self._lock:
-            if self._pending is None:
-                self.writer.append(ticks)
+            if self.begun:
+                self._append(ticks)
             else:
-                self._pending.extend(ticks)
+                self.unstored.extend(ticks)
 
     def begin(self, run: Run, windows: Sequence[Window]) -> None:
         """Store the run and everything pending; later writes go to the store directly. Further calls do nothing."""
         with self._lock:
-            pending = self._pending
-            if pending is None:
+            if self.begun:
                 return
             self._attempt(lambda: self.writer.delete_run(run.id))  # of an earlier run of this id that did not end
             self._attempt(lambda: self.writer.save_run(run))
             for window in windows[self._windows :]:
                 self._windows += 1
                 self._attempt(partial(self.writer.save_window, window))
-            self._attempt(lambda: self.writer.append(pending))
-            self._pending = None
+            self.begun = True
+            self._attempt(lambda: self._append(()))
+
+    def _append(self, ticks: Sequence[Tick]) -> None:
+        self.writer.append([*self.unstored, *ticks])
+        self.unstored = []
 
     def save_window(self, window: Window) -> None:
         """Store a window of a run that has begun; `begin` stores the earlier ones."""
-        if self._pending is None:
+        if self.begun:
             self._attempt(lambda: self.writer.save_window(window))
 
     def end(self, run: Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.runtime.cpu_budget import UNLIMITED, CpuBudget
@@ -66,7 +68,6 @@ class Recorder:
         self._due_ns = 0
         self._waiting: deque[Tick] = deque()
         self._waiting_bytes = 0
-        self._in_flight = 0
         self._wakeup = Wakeup()
         self._ended = False
         self.taken = 0
@@ -86,7 +87,14 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """The number of ticks that were taken and not stored; those left after a stop are lost."""
-        return len(self._waiting) + self._in_flight
+        return len(self._waiting)
+
+    @property
+    def unstored(self) -> tuple[Tick, ...]:
+        """The ticks that were taken and not stored, in their order."""
+        while True:
+            with suppress(RuntimeError):  # the thread of the recorder changed them meanwhile
+                return tuple(self._waiting)
 
     def stop(self, within_seconds: float = _STOP_SECONDS) -> None:
         """Store the remaining ticks and end. Call it after the sampler has stopped.
@@ -134,20 +142,18 @@ class Recorder:
 
     def _hand_over(self) -> bool:
         waiting, most = self._waiting, _RETRY_TICKS if self.error else _MOST_TICKS
-        self._in_flight = min(most, len(waiting))
-        batch = [waiting.popleft() for _ in range(self._in_flight)]
+        batch = list(islice(waiting, most))
         try:
             self._batch(batch)
         except Exception as error:  # noqa: BLE001  the top of a thread: the error is reported and the batch is retried
-            waiting.extendleft(reversed(batch))
-            self._in_flight = 0
             self._waiting_bytes = _bytes(waiting)
             self._drop_oldest()
             self.error = error
             if self._on_error:
                 self._on_error(error)
             return False
-        self._in_flight = 0
+        for _ in batch:
+            waiting.popleft()
         if self.error and self._on_recovery:
             self._on_recovery()
         self.error = None

@@ -12,6 +12,7 @@ from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplingConditions, ThrottledPeriod
 from agent.sampling.thread import STUCK_NS
 from probes.model import ENERGY_METRICS
+from store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from agent.runtime.realtime import Realtime
     from agent.sampling.pipeline import Pipeline, SinkT
     from agent.sampling.probe_reader import ProbeHealth
+    from agent.sampling.recorder import Recorder
     from probes.model import Channel
     from store.records import Layout
 
@@ -83,11 +85,14 @@ class Recording:
         )
 
     def faults(self) -> dict[tuple[str, str], str]:
-        """Return the reason for each channel without a value, by (device id, domain): lost, failing or hanging."""
-        now_ns = time.monotonic_ns()
+        """Return the reason for each channel without a value, by (device id, domain): lost, failing or hanging.
+
+        Once samples were lost that could not be stored, every channel has this as its reason.
+        """
+        now_ns, unstored = time.monotonic_ns(), _unstored_reason(self.recorder)
         found: dict[tuple[str, str], str] = {}
         for state, layout in zip(self._states, self.sampler.layouts, strict=True):
-            whole = state.reason
+            whole = state.reason or unstored
             if state.reading_since_ns and now_ns - state.reading_since_ns > STUCK_NS:
                 whole = f"{state.probe} does not answer"
             for position, channel in enumerate(layout.channels):
@@ -148,6 +153,12 @@ class Recording:
                 for state, until_ns, most_failed in wanted
             )
         )
+
+
+def _unstored_reason(recorder: Recorder) -> str:
+    """Return the reason for samples that were dropped because they could not be stored, empty if none was."""
+    cause = f": {recorder.error.cause}" if isinstance(recorder.error, StoreError) else ""
+    return f"samples could not be stored{cause}" if recorder.dropped else ""
 
 
 def _edge_seconds(channels: Iterable[Channel], period_seconds: float) -> float:

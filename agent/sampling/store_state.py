@@ -11,7 +11,7 @@ from store.errors import StoreError, StoreInUseError, UnstorableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = get_logger("daemon")
+logger = get_logger("store")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,3 +51,20 @@ def test_samples_of_several_chunks_are_one_series(context: RunContext, ends: tup
     assert counted.rejections == (((60 * SECOND_NS, Reason.RESET),) if 60 in within else ())
     assert list(gauged.values) == [5.0] * len(within)
     assert gauged.channel == WATTS
+
+
+def test_samples_that_could_not_be_stored_follow_those_that_were(context: RunContext) -> None:
+    refused = (Rejection(0, Reason.RESET),)
+    ticks = [
+        Tick(context.layouts[0].id, at * SECOND_NS, at * SECOND_NS + 4, (math.nan if at == 7 else float(at), 5.0))
+        for at in range(12)
+    ]
+    ticks[8] = ticks[8]._replace(rejections=refused)
+    context.writer.append(ticks[:6])
+    unstored = replace(context, unstored=lambda: ticks[4:])
+    counted, gauged = unstored.series(2 * SECOND_NS, 10 * SECOND_NS, METRICS)
+    assert list(counted.values) == [2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0]
+    assert list(counted.times_ns) == [int(at) * SECOND_NS + 2 for at in counted.values]
+    assert list(counted.halves_ns) == [2] * 8
+    assert counted.rejections == ((8 * SECOND_NS, Reason.RESET),)
+    assert (list(gauged.values), gauged.rejections) == ([5.0] * 9, ())

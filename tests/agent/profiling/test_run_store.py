@@ -92,6 +92,20 @@ def test_ticks_that_cannot_be_stored_raise_so_that_the_recorder_tries_again(stor
         stored.store.take(stored.tick(1))
 
 
+def test_ticks_that_the_begin_of_a_run_cannot_store_are_stored_before_later_ones(stored: Stored) -> None:
+    stored.store.take(stored.tick(1))
+    with closing(sqlite3.connect(stored.path)) as connection:
+        connection.execute("ALTER TABLE ticks RENAME TO away")
+        stored.store.begin(stored.run, [])
+        with pytest.raises(StoreError):
+            stored.store.take(stored.tick(2))
+        assert stored.store.unstored == stored.tick(1)
+        connection.execute("ALTER TABLE away RENAME TO ticks")
+        stored.store.take(stored.tick(2))
+        starts = connection.execute("SELECT start_ns FROM ticks ORDER BY id").fetchall()
+    assert (starts, stored.store.unstored) == ([(1,), (2,)], [])
+
+
 def test_a_run_that_is_not_stored_uses_a_temporary_database() -> None:
     with open_run_database("/proc/nowhere/store.db", stored=False) as engine:
         place = Path(str(engine.url.database))

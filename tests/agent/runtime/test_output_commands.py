@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from command import ROOT, call, run
 from nobody import NOBODY
 from stored import SECOND_NS, record, store_profile
-from written_files import mounted, names, needs_root, script
+from written_files import fill, mounted, names, needs_root, script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +52,6 @@ def test_parquet_can_be_written_to_a_pipe(home: Path, tmp_path: Path) -> None:
     done = run(home, "samples", *BETWEEN, "--format", "parquet", "-o", fifo)
     reader.join(60)
     assert (done.returncode, parquet.read_table(tmp_path / "copy").num_rows) == (0, 58)
-
-
-def fill(filler: Path) -> None:
-    """Fill the disk of a file."""
-    with filler.open("wb", buffering=0) as stream, suppress(OSError):
-        while stream.write(b"x" * 4096):
-            pass
 
 
 @needs_root

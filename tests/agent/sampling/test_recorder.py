@@ -209,3 +209,4 @@ def test_a_stop_while_the_store_fails_reports_the_remaining_ticks() -> None:
         recorder.stop()
         assert not recorder.alive
         assert (recorder.waiting, bool(recorder.error)) == (3, True)
+        assert recorder.unstored == (tick(1), tick(2), tick(3))

@@ -23,6 +23,7 @@ from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery
 from recordings import recorded
+from store.errors import StoreError
 from store.records import Tick
 from waiting import await_true
 
@@ -208,3 +209,21 @@ def test_the_cpu_time_of_the_recorder_is_charged_to_the_budget() -> None:
 
 def probe_was_read(active_recording: Recording) -> bool:
     return all(state.ticks for state in active_recording.sampler.states)
+
+
+def test_samples_that_were_dropped_because_they_could_not_be_stored_are_the_reason_of_every_channel() -> None:
+    faults = []
+
+    def take(_: Sequence[Tick]) -> None:
+        raise StoreError("x.db", "the disk is full", "Free some space")
+
+    def measure() -> None:
+        with recorded([FakeProbe()], take) as active:
+            faults.append(active.faults())
+            active.recorder._retry_bytes = 0
+            await_true(lambda: active.recorder.dropped)
+            faults.append(active.faults())
+
+    with pytest.raises(StoreError):
+        measure()
+    assert faults == [{}, {("chip", "fake"): "samples could not be stored: the disk is full"}]
