@@ -78,11 +78,15 @@ def insert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
     return connection.execute(insert(table).values(**stored_row(table, row))).inserted_primary_key[0]  # type: ignore[index]
 
 
-def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
-    """Update the row with the id `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
+def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> bool:
+    """Update the row with the id `key`, or insert it; return whether it is new.
+
+    On SQLite the caller's transaction holds the write lock.
+    """
     known = connection.execute(select(table).where(table.c.id == key)).mappings().first()
     if known is None:
         insert_row(connection, table, {"id": key, **row})
     else:
         changed = stored_row(table, {**known, **row})
         connection.execute(update(table).where(table.c.id == key).values(**changed))
+    return known is None

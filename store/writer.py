@@ -161,8 +161,11 @@ class Writer:
         with translate_errors(self._engine), self._engine.begin() as connection:
             insert_row(connection, schema.windows, row)
 
-    def save_profile(self, profile: Profile) -> None:
-        """Store a finished profile with the rows of its points; it is on the disk at return, even after a power cut."""
+    def save_profile(self, profile: Profile) -> bool:
+        """Store a finished profile with the rows of its points; return whether it is new.
+
+        It is on the disk at return, even after a power cut.
+        """
         row = {
             "run_id": profile.run_id,
             "created_ns": profile.created_ns,
@@ -172,8 +175,9 @@ class Writer:
         if profile.tag is not None:
             row["tag"] = profile.tag
         with translate_errors(self._durable), self._durable.begin() as connection:
-            upsert(connection, schema.profiles, profile.id, row)
+            is_new = upsert(connection, schema.profiles, profile.id, row)
             replace_points(connection, profile.id, profile.created_ns, profile.document)
+        return is_new
 
     def tag_profile(self, profile_id: str, tag: str | None) -> bool:
         """Set, replace or remove (None) the tag of a profile; return whether the profile exists.

@@ -37,7 +37,7 @@ _MOST_CPUS, _MOST_BYTES = 2**31 - 1, 2**63 - 1
 
 
 def store_bundle(bundle: Bundle, engine: Engine) -> bool:
-    """Store a bundle; return False if the same one is stored already.
+    """Store a bundle; return False if the same one is stored already, or another process stored it meanwhile.
 
     Raises BundleError if a profile with the same uid has other content, or the samples are not valid, and then stores
     nothing. Raises StoreError, and ImportError for samples without pyarrow.
@@ -66,11 +66,10 @@ def store_bundle(bundle: Bundle, engine: Engine) -> bool:
     writer.save_run(run)  # first: samples within a stored run are not pruned
     try:
         _append(bundle, writer, ids)
-        writer.save_profile(Profile(run.id, run.id, created_ns, run.workload, text))
+        return writer.save_profile(Profile(run.id, run.id, created_ns, run.workload, text))
     except UnstorableError:
         writer.delete_run(run.id)
         raise
-    return True
 
 
 def _is_stored(bundle: Bundle, reader: Reader) -> bool:

@@ -81,7 +81,7 @@ class RunStore:
         """Record an error; only the first one is reported."""
         self.store_error = self.store_error or error
 
-    def _attempt(self, write: Callable[[], None]) -> None:
+    def _attempt(self, write: Callable[[], object]) -> None:
         try:
             write()
         except StoreError as error:

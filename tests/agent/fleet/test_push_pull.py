@@ -67,6 +67,24 @@ def test_a_second_push_and_a_second_pull_add_nothing(store: Callable[[str], Engi
     assert pull(place, engine).uids == []
 
 
+def test_a_profile_that_another_pull_imports_meanwhile_is_not_counted(
+    store: Callable[[str], Engine], place: DirectoryPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, head, register, others = store("a"), store("head"), Writer.register, list[str]()
+    measured(engine, document_of("a"), document_of("a", 1))
+    push(Reader(engine), place, Selection())
+
+    def after_another_pull(self: Writer, *given: Any) -> Any:
+        monkeypatch.undo()
+        others.extend(pull(place, head).uids)
+        return register(self, *given)
+
+    monkeypatch.setattr(Writer, "register", after_another_pull)
+    assert pull(place, head).uids == []
+    assert others == ["a-0", "a-1"]
+    assert set(stored(head)) == {"a-0", "a-1"}
+
+
 class Interrupted(DirectoryPlace):
     """Fails after the first part of a push."""
 
