@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from agent.runtime.text_input import TextInputError, read_bytes
+from agent.runtime.text_input import TextInputError, parser_fault, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,7 +95,7 @@ def _decoded(path: Path, content: bytes) -> _File:
     except ImportError as error:
         raise WebConfigError(f"{path}: this is YAML, and PyYAML is not installed; {_INSTALL}") from error
     except (ValueError, RecursionError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = " ".join(parser_fault(error).split())[:200]
         remedy = "docs/fleet-metrics.md lists the keys that the exporter supports"
         raise WebConfigError(f"{path}: this is not a web configuration: {cause}. {remedy}") from error
 

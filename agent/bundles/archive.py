@@ -30,7 +30,7 @@ from agent.bundles.manifest import (
 from agent.profiling.document.codec import check
 from agent.profiling.document.versions import parse
 from agent.runtime import typed_json
-from agent.runtime.text_input import quoted
+from agent.runtime.text_input import parser_fault, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def read_bundle(content: bytes) -> Bundle:
         document = parse(files[PROFILE].decode())
         check(document)
     except ValueError as error:
-        raise BundleError(f"{PROFILE}: {error}") from error
+        raise BundleError(f"{PROFILE}: {parser_fault(error)}") from error
     check_texts(document)
     if document["id"] != manifest.uid:
         raise BundleError(f"{PROFILE}: its id {quoted(document['id'])} is not the uid {manifest.uid} of the bundle")

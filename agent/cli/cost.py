@@ -120,6 +120,7 @@ def _changes(text: str) -> dict[str, Any]:
     import tomllib
 
     from agent.cost.tariff_file import check_key
+    from agent.runtime.text_input import parser_fault
 
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
@@ -131,6 +132,8 @@ def _changes(text: str) -> dict[str, Any]:
             found[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             found[name] = value
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{name}: {parser_fault(error)}") from error
     return found
 
 

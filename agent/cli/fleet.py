@@ -192,14 +192,14 @@ def _since_ns(text: str | None) -> int:
 
 def _names(file: Path | None) -> frozenset[str]:
     """Return the lines of a file of names; empty lines and those that begin with # are none."""
-    from agent.runtime.text_input import TextInputError, read_bytes
+    from agent.runtime.text_input import TextInputError, parser_fault, read_bytes
 
     if file is None:
         return frozenset()
     try:
         lines = read_bytes(file, _LONGEST_NAMES, "a text file with a name on each line").decode().splitlines()
     except (TextInputError, UnicodeDecodeError) as error:
-        fail(f"--expect {file}: {error}", ExitCode.USAGE)
+        fail(f"--expect {file}: {parser_fault(error)}", ExitCode.USAGE)
     return frozenset(name for line in lines if (name := line.strip()) and not name.startswith("#"))
 
 

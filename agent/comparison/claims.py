@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,7 +108,7 @@ def _known(place: str, values: Mapping[str, Any], keys: tuple[str, ...]) -> None
 
 
 def _limit(place: str, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise SpecError(f"{place}: {key} = {quoted(value)} is not a number from 0 on")
     return float(value)
 

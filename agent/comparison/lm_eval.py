@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from agent.runtime.text_input import parser_fault
+
 _SHARES = ("exact_match", "acc", "acc_norm", "pass@1", "pass_at_1", "em")
 """The metrics that are the share of correct answers; the first one that a task has counts."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -106,7 +108,7 @@ def read_evaluation(text: str) -> Evaluation:
     try:
         found = json.loads(text)  # it may contain NaN
     except (ValueError, RecursionError) as error:
-        raise AccuracyError(f"{_NOT_A_RESULT}: {error}") from error
+        raise AccuracyError(f"{_NOT_A_RESULT}: {parser_fault(error)}") from error
     if not isinstance(found, dict):
         raise AccuracyError(_NOT_A_RESULT)
     results, config = found.get("results"), found.get("config")
@@ -137,7 +139,7 @@ def read_measurement(text: str) -> MeasuredEnergy:
     try:
         return msgspec.json.decode(text, type=MeasuredEnergy)
     except (ValueError, RecursionError) as error:
-        raise AccuracyError(f"it is not the output of `inferometer measure --json`: {error}") from error
+        raise AccuracyError(f"it is not the output of `inferometer measure --json`: {parser_fault(error)}") from error
 
 
 def _task(found: dict[str, Any], name: str) -> TaskAccuracy | None:

@@ -52,8 +52,10 @@ class Demand:
     price_factors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not all(0 < step.seconds < math.inf and 0 <= step.rate < math.inf for step in self.steps):
-            raise DemandError("a step has no length, or a rate that is negative or not finite")
+        for step in self.steps:
+            if not (0 < step.seconds < math.inf and 0 <= step.rate < math.inf):
+                shown = f"{step.seconds:g} s with {step.rate:g} requests per second"
+                raise DemandError(f"a step of {shown} has no length, or a rate that is negative or not finite")
         if not any(step.rate for step in self.steps):
             raise DemandError("the demand is 0 at all times: give at least one rate above 0")
         if not _LEAST_PEAK <= self.peak <= _LARGEST_PEAK:
@@ -109,7 +111,10 @@ def parse_rate(text: str) -> Demand:
             f"{text[:80]!r} is not a demand: give requests such as 40/s, 90000/h or 2e6/day, a CSV file of a day, or "
             "measured:NAME for the load of a server below [[serving]]"
         )
-    return constant(float(match[1]) / _UNIT_SECONDS[match[2]])
+    rate = float(match[1]) / _UNIT_SECONDS[match[2]]
+    if math.isinf(rate):
+        raise DemandError(f"{text[:80]!r} is too much: it must be from 1e-9 to 1e15 requests per second")
+    return constant(rate)
 
 
 def parse_day(text: str) -> Demand:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from agent.imports.records import ResultError
+from agent.runtime.text_input import parser_fault
 
 if TYPE_CHECKING:
     from agent.imports.records import ResultFile
@@ -28,7 +29,7 @@ def from_yaml(file: ResultFile, kind: type[_Record]) -> _Record:
     except ImportError as error:
         raise ResultError(f"{file.name}: this is YAML, and PyYAML is not installed. {_REMEDY}") from error
     except (ValueError, RecursionError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = " ".join(parser_fault(error).split())[:200]
         raise ResultError(
             f"{file.name}: this is not a report: {cause}. Import the file as the tool wrote it"
         ) from error

@@ -20,6 +20,9 @@ MAX_BYTES = 1 << 20
 _LONGEST_NAME = 300
 _PASSWORD = re.compile(r"(://[^:@\s]*):\S*@")
 _PARAMETER = re.compile(r"((?:pass|secret)\w*=)[^&\s]*", re.IGNORECASE)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DIGITS = "integer string conversion"
+"""Part of the message of Python for an integer of more digits than it converts."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -39,10 +42,23 @@ def parse_toml(content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = content.removeprefix(_BYTE_ORDER_MARK).count(b"\n", 0, error.start) + 1
         raise TextInputError(f"this is not TOML: line {line} is not UTF-8. Save the file as UTF-8") from error
-    except RecursionError:
-        raise TextInputError("this is not TOML that can be read: its values are nested too deep") from None
-    except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python converts
-        raise TextInputError(f"this is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TextInputError(f"this is not TOML: {parser_fault(error)}") from error
+
+
+def parser_fault(error: Exception) -> str:
+    """Return why a text is not JSON, TOML or YAML that can be read: the words of its parser, not those of Python."""
+    if isinstance(error, RecursionError):
+        return "its values are nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8. Save the file as UTF-8"
+    words = str(error)
+    return "a number in it has thousands of digits" if _DIGITS in words else words
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a word of the command line was UTF-8; Python carries its other bytes as surrogates (PEP 383)."""
+    return not _SURROGATE.search(text)
 
 
 def read_text(path: Path, most_bytes: int) -> str:
@@ -51,7 +67,7 @@ def read_text(path: Path, most_bytes: int) -> str:
     try:
         return content.removeprefix(_BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
-        raise TextInputError("it is not UTF-8. Save the file as UTF-8") from error
+        raise TextInputError(parser_fault(error)) from error
 
 
 def read_bytes(path: Path, most_bytes: int, wanted: str) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from agent.runtime.text_input import parser_fault
+
 
 def to_json(record: object, **style: Any) -> str:
     """Return a record as JSON text; `style` are options of json.dumps. Raises ValueError for NaN and infinity."""
@@ -23,7 +25,7 @@ def from_json(text: str | bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(text, type=kind, dec_hook=_typed)
     except RecursionError as error:
-        raise ValueError(f"JSON is malformed: {error}") from error
+        raise ValueError(f"JSON is malformed: {parser_fault(error)}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 from agent.profiling.document.impossible import impossible_figures
 from agent.profiling.document.versions import ProfileError, parse
 from agent.profiling.records import SCHEMA_VERSION, Document
+from agent.runtime.text_input import parser_fault
 
 _PLACE = re.compile(r" - at `[^`]*`$")
 
@@ -32,7 +33,7 @@ def faults(text: str) -> tuple[str | None, tuple[Fault, ...]]:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return None, (Fault("$", f"not JSON: {error}. Name a profile as JSON, or a bundle"),)
+        return None, (Fault("$", f"not JSON: {parser_fault(error)}. Name a profile as JSON, or a bundle"),)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     version = None if version is None else str(version)
     try:

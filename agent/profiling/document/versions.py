@@ -10,6 +10,7 @@ import msgspec
 from agent.cost.tariff import Tariff
 from agent.profiling.analysis.statistics import supports_percentile
 from agent.profiling.records import SCHEMA_VERSION
+from agent.runtime.text_input import parser_fault
 
 _Json = dict[str, Any]
 _MAJOR = int(SCHEMA_VERSION.partition(".")[0])
@@ -68,7 +69,7 @@ def parse(text: str) -> _Json:
     try:
         document = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ProfileError(f"not a profile: {error}") from error
+        raise ProfileError(f"not a profile: {parser_fault(error)}") from error
     if not isinstance(document, dict) or document.get("schema") != "inferometer.profile":
         raise ProfileError("not a profile: its `schema` is not inferometer.profile")
     version = document.get("schema_version")

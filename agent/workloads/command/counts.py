@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.runtime.console import printable_line
+from agent.runtime.text_input import parser_fault
 from agent.workloads.errors import LostPointError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Counter:
                 content = file.read(_MOST_FILE_BYTES + 1)
             document = None if len(content) > _MOST_FILE_BYTES else json.loads(content)
         except (OSError, ValueError, RecursionError) as error:
-            raise LostPointError(f"{option}: {name} is not JSON", "give a file in JSON", str(error)) from error
+            raise LostPointError(f"{option}: {name} is not JSON", "give a file in JSON", parser_fault(error)) from error
         if len(content) > _MOST_FILE_BYTES:
             raise LostPointError(f"{option}: {name} is larger than {_MOST_FILE_BYTES >> 20} MiB", "give a smaller file")
         return _number(_at(document, path, option, name), option, f"the value of {path.text} in {name}", tail)

@@ -120,6 +120,14 @@ def test_an_error_names_the_place_the_cause_and_the_remedy(
     assert "s3cret" not in done.stderr
 
 
+def test_names_of_hosts_that_are_not_utf_8_are_refused(tmp_path: Path, folder: Path) -> None:
+    names = tmp_path / "hosts.txt"
+    names.write_bytes(b"\xff")
+    done = call(tmp_path, "fleet", "status", "--from", folder, "--expect", names)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: --expect {names}: it is not UTF-8. Save the file as UTF-8\n"
+
+
 def test_a_store_that_does_not_exist_has_nothing_to_push(tmp_path: Path, folder: Path) -> None:
     done = call(tmp_path, "fleet", "push", "--to", folder)
     assert (done.returncode, done.stdout) == (0, "0 pushed, 0 there already, 0 refused\n")

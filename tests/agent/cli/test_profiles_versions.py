@@ -90,6 +90,8 @@ def test_a_file_of_a_profile_is_shown_and_upgraded_without_a_store(tmp_path: Pat
         (b"{}", "not a profile: its `schema` is not inferometer.profile"),
         (b"{", "not a profile: "),
         (b"\xff", "it is not UTF-8"),
+        (b"[" * 100_000, "./file.json: not a profile: its values are nested too deep\n"),
+        (b"1" * 5001, "./file.json: not a profile: a number in it has thousands of digits\n"),
         (LATER.encode(), "install a newer inferometer"),
         (b'{"schema": "inferometer.profile", "schema_version": "2.0"}', "not a profile: "),
     ],

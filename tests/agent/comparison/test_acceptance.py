@@ -216,6 +216,7 @@ def test_estimates_and_incomplete_runs_are_noted() -> None:
         ({"claim": [{"metric": "watts_busy", "at_most": "1 W"}]}, r"at_most = '1 W' is not a number"),
         ({"claim": [{"metric": "watts_busy", "at_most": True}]}, "is not a number"),
         ({"claim": [{"metric": "watts_busy", "at_most": float("inf")}]}, "is not a number"),
+        ({"claim": [{"metric": "watts_busy", "at_most": 10**400}]}, "is not a number"),
         ({"claim": [{"metric": "watts_busy", "at_most": 1, "basis": "full"}]}, "is not usage or allocation"),
         ({"claim": [{"metric": "watts_busy", "at_most": 1, "point": 8}]}, "is not a table of parameters"),
         ({"claim": [{"metric": "watts_busy", "at_most": 1, "point": {"rate": []}}]}, "is not a table of parameters"),

@@ -115,6 +115,8 @@ def test_a_byte_order_mark_is_accepted_in_both_files(folder: Path) -> None:
         (b"a = 1\nb = '\xa3'", "line 2 is not UTF-8"),
         (b"a = '\x00'", "invalid character"),
         (b"a = 1\na = 2", "this is not TOML: Cannot overwrite a value"),
+        (b"a = " + b"1" * 5001, "^this is not TOML: a number in it has thousands of digits$"),
+        (b"a = " + b"[" * 50_000, "^this is not TOML: its values are nested too deep$"),
         (b"#" * (MAX_BYTES + 1), "it is larger than 1 MiB"),
     ],
 )
