@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,13 @@ def query(
     folder: Annotated[
         Path, typer.Option("--from", metavar="DIRECTORY", help="Directory of bundles, such as a shared mount.")
     ] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help=f"{JSON_HELP} NaN and infinite numbers are null, dates and decimals are texts, blobs are hexadecimal.",
+        ),
+    ] = False,
 ) -> None:
     """Query the profiles in a directory of bundles.
 
@@ -52,13 +59,26 @@ def query(
         print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
     else:
         print_out(
-            table(columns, [["-" if cell is None else str(cell) for cell in row] for row in rows], terminal_width())
+            table(columns, [["-" if cell is None else _text(cell) for cell in row] for row in rows], terminal_width())
         )
     left_out.end()
 
 
 def _plain(cell: Any) -> Any:
-    """Return a cell as JSON has it; dates and decimals are texts, an infinite number is null."""
+    """Return a cell as JSON has it; dates and decimals are texts, blobs are hexadecimal, an infinite number is null."""
+    if isinstance(cell, dict):
+        return {_text(name): _plain(value) for name, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_plain(each) for each in cell]
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return cell.hex()
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return cell if cell is None or isinstance(cell, bool | int | float | str) else str(cell)
+
+
+def _text(cell: Any) -> str:
+    """Return a cell as the table has it: what has parts, truth values and blobs as in JSON."""
+    is_whole = not isinstance(cell, bool | dict | list | tuple | bytes | bytearray | memoryview)
+    shown = str(cell) if is_whole else _plain(cell)
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)

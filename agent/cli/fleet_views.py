@@ -195,8 +195,11 @@ def _dimensions(text: str) -> tuple[str, ...]:
 
 def _condition(text: str) -> tuple[str, str]:
     """Return the property and the value of a condition. Raises ValueError."""
+    from agent.runtime.text_input import is_utf8
     from store.fleet_filter import FILTERS
 
+    if not is_utf8(text):
+        raise ValueError(f"{printable_line(text)} is not UTF-8")
     name, equals, value = text.partition("=")
     if not equals or name not in FILTERS:
         raise ValueError(f"{text!r} is not NAME=VALUE, with one of {', '.join(FILTERS)} as the name")

@@ -21,7 +21,7 @@ from agent.cli.arguments import (
     with_settings,
 )
 from agent.cli.usage import ClickException, format_usage_error, restore_help
-from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
+from agent.runtime.console import ExitCode, print_err, print_error, printable_line, report_errors_as_json
 from agent.runtime.signals import exit_line, received_signal
 
 if TYPE_CHECKING:
@@ -149,6 +149,14 @@ def _run(parser: Any, words: list[str]) -> int:
         print_error(f"{error.filename or 'standard output'}: it cannot be written ({error.strerror or error})")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer cannot be written either
         return ExitCode.FAILURE
+    except UnicodeEncodeError:
+        from agent.runtime.text_input import is_utf8, masked
+
+        wrong = next((word for word in words if not is_utf8(word)), None)
+        if wrong is None:
+            raise
+        print_error(f"{printable_line(masked(wrong))}: this is not UTF-8", ExitCode.USAGE)
+        return ExitCode.USAGE
     except ClickException as error:
         print_error(format_usage_error(error, parser, own_words(words)), ExitCode.USAGE)
         return ExitCode.USAGE

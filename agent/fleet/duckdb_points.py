@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Boolean, Double, Integer
 
 from agent.fleet.place import ODD, Refused
+from agent.runtime.text_input import is_utf8
 from store.profile_point import PROFILE_POINT_COLUMNS
 from store.schema import profile_points
 
@@ -63,12 +64,16 @@ def _tables(batch: Sequence[ProfilePoint], schema: Any, report: Callable[[Refuse
 def answer(connection: Any, sql: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
     """Return the columns and the rows of a query.
 
-    Raises ValueError with the message of DuckDB, or if two columns have one name.
+    Raises ValueError with the message of DuckDB, or if there is no statement, or two columns have one name.
     """
     import duckdb  # noqa: PLC0415  an extra
 
+    if not is_utf8(sql):
+        raise ValueError("the query is not UTF-8")
     try:
         found = connection.execute(sql)
+        if found is None:
+            raise ValueError(f"the query has no statement. Give one such as FROM {TABLE}")
         columns = [column[0] for column in found.description or ()]
         if doubled := [name for name, count in Counter(columns).items() if count > 1]:
             raise ValueError(f"several columns have the name {doubled[0]!r}. Name each with AS")

@@ -137,6 +137,12 @@ def test_an_error_of_the_query_is_a_value_error(connection):
         answer(connection, "SELECT nothing FROM points")
 
 
+@pytest.mark.parametrize("query", ["", ";", "/* c */"])
+def test_a_query_without_a_statement_is_a_value_error(connection, query):
+    with pytest.raises(ValueError, match="the query has no statement"):
+        answer(connection, query)
+
+
 def test_no_extension_is_installed_from_the_network(connection):
     setting = "SELECT current_setting('autoinstall_known_extensions')"
     assert answer(connection, setting)[1] == [(False,)]
