@@ -11,6 +11,7 @@ import msgspec
 
 from agent.runtime.console import printable_line
 from agent.runtime.numbers import range_text, shortened
+from agent.runtime.text_input import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,6 +120,8 @@ class Parameter:
     def check(self, value: object) -> None:
         """Raise ValueError that names the option if a value is of another type or out of its limits."""
         least, most = self.declared.least, self.declared.most
+        if not _is_utf8(value):
+            raise ValueError(f"{self.option}: its value is not UTF-8")
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.option}: {value!r} is not one of {', '.join(self.choices)}")
         if self.kind is int and type(value) is not int:
@@ -146,6 +149,13 @@ class Parameter:
             wanted = f"a list of whole numbers from {least} to {most}, such as {example}"
             raise ValueError(f"{self.option}: {shortened(text)!r} is not {wanted}")
         return tuple(dict.fromkeys(numbers))
+
+
+def _is_utf8(value: object) -> bool:
+    """Return whether the process of the workload can receive the texts of a value."""
+    if isinstance(value, tuple):
+        return all(map(_is_utf8, value))
+    return not isinstance(value, str | Path) or is_utf8(str(value))
 
 
 def parameters_of(spec: type) -> tuple[Parameter, ...]:

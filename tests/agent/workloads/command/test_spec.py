@@ -67,6 +67,8 @@ def test_a_spec_survives_the_way_to_the_workload_process() -> None:
         ({"count_json": "file"}, "--count-json: "),
         ({"count": 0}, "--count: 0 is out of range"),
         ({"params": {"level": (1,)}}, "--param level: no command contains {level}"),
+        ({"program": ("a", "caf\udce9")}, "--program: its value is not UTF-8"),
+        ({"versus": (("b", "caf\udce9"),)}, "--vs: its value is not UTF-8"),
         ({"program": ()}, "there is no command"),
     ],
 )

@@ -45,6 +45,7 @@ def test_lists_of_lengths_are_swept_with_the_load():
         ({"url": "http://host/v1/chat/completions"}, "leave out /chat/completions"),
         ({"concurrency": (0,)}, "--concurrency: 0 is out of range"),
         ({"shared_prefix": 1.5}, "--shared-prefix: 1.5 is out of range"),
+        ({"model": "caf\udce9"}, "--model: its value is not UTF-8"),
         ({"request_timeout": float("nan")}, "--request-timeout"),
         ({"client_cpus": "x"}, "--client-cpus"),
         ({"server_command": "a 'b"}, "--server-command"),
