@@ -129,6 +129,7 @@ def test_a_filter_and_a_group_restrict_the_view(store: Path) -> None:
         (["--group-by", "site,site"], "--group-by: 'site,site' has a property twice"),
         (["--where", "site"], "--where: 'site' is not NAME=VALUE"),
         (["--where", "watts=1"], "--where: 'watts=1' is not NAME=VALUE"),
+        (["--where", "site=caf\udce9"], "--where: site=caf\\xe9 is not UTF-8"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time"),
         (["one", "two"], "a fleet has one place, and 2 are given"),
         (["ftp://elsewhere"], "is not a place of profiles"),

@@ -108,6 +108,7 @@ def test_the_place_of_the_configuration_is_the_default(tmp_path: Path, folder: P
         (("status", "--from", "/", "--stale", "soon"), 2, "--stale: 'soon' is not a duration"),
         (("status", "--from", "/", "--expect", "/nonexistent"), 2, "--expect /nonexistent: it cannot be read"),
         (("push", "--to", "/", "--since", "soon"), 2, "--since: 'soon' is not a time"),
+        (("pull", "--from", "postgresql://u@h/caf\udce9"), 2, "postgresql://u@h/caf\\xe9: this is not UTF-8\n"),
         (("init", "--to", "/"), 1, "/: a directory needs no tables"),
     ],
 )
