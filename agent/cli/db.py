@@ -11,7 +11,7 @@ import typer
 
 from agent.cli.arguments import SHARED
 from agent.cli.db_size import compact, prune
-from agent.cli.options import JSON_HELP, check_output_path, configuration, fail
+from agent.cli.options import JSON_HELP, configuration, fail, refuse_foreign_link
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -153,7 +153,7 @@ def backup(
     from store.maintenance.integrity import check as problems_of
     from store.url import display
 
-    check_output_path(to)
+    refuse_foreign_link(to)
     with interruptible(), opened(context) as engine:
         to = target(engine, to, time.gmtime())
         check_target(engine, to)

@@ -25,13 +25,21 @@ def file_or_none(path: Path | None) -> Path | None:
     return None if path == Path("-") else path
 
 
+def _output_or_none(context: typer.Context, path: Path | None) -> Path | None:
+    """Return the file of `--output`, None for standard output; one that cannot be written ends the command at once."""
+    path = file_or_none(path)
+    if path is not None and not context.resilient_parsing:  # the completion of a shell parses, too
+        check_output_path(path)
+    return path
+
+
 OutputFile = Annotated[
     Path | None,
     typer.Option(
         "--output",
         "-o",
         metavar="FILE",
-        callback=file_or_none,
+        callback=_output_or_none,
         help="File to write; - is standard output. [default: standard output]",
     ),
 ]
@@ -83,9 +91,15 @@ def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Val
         fail(f"{option}: {error}", ExitCode.USAGE)
 
 
+def is_default(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter has its default, because the user did not give it."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT"
+
+
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open the file that a command writes; if it cannot be written, end the command with an error that names it."""
+def writing(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
+    """Open the file of an option; if it cannot be written, end the command with an error that names both."""
     from agent.runtime.output import output
 
     try:
@@ -94,13 +108,27 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        cause = f"{path}: it cannot be written ({error.strerror or error})"
-        if error.errno in _DISK_ERRORS:
-            fail(f"{cause}; free some space, or choose another path with --output")
-        fail(f"{cause}; choose another path with --output", ExitCode.USAGE)
+        _refuse(path, option, error)
 
 
-def check_output_path(path: Path) -> None:
+def check_output_path(path: Path, option: str = "--output") -> None:
+    """End the command, before its work, if the file of an option cannot be written."""
+    from agent.runtime.output import check_output
+
+    try:
+        check_output(path)
+    except OSError as error:
+        _refuse(path, option, error)
+
+
+def _refuse(path: Path, option: str, error: OSError) -> NoReturn:
+    cause = f"{path}: it cannot be written ({error.strerror or error})"
+    if error.errno in _DISK_ERRORS:
+        fail(f"{cause}; free some space, or choose another path with {option}")
+    fail(f"{cause}; choose another path with {option}", ExitCode.USAGE)
+
+
+def refuse_foreign_link(path: Path) -> None:
     """End the command if `path` contains a link that another user may have planted; the caller opens it by name."""
     from agent.runtime.path_walk import ForeignLinkError, resolved
 

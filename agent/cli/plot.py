@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.numbers import choice
-from agent.cli.options import JSON_HELP, fail, writing
+from agent.cli.options import JSON_HELP, check_output_path, fail, writing
 from agent.cli.report import SiteName, TariffFile, check_extra, views_named
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP
 from agent.runtime.console import ExitCode, print_err, print_json
@@ -71,6 +71,7 @@ def plot(
     """
     if output.suffix not in _SUFFIXES:
         fail(f"{output}: the name of the image must end in .svg or .png", ExitCode.USAGE)
+    check_output_path(output)
     check_extra()
     from agent.report.static_image import image
 

@@ -14,7 +14,7 @@ import typer
 
 from agent.cli import idle, profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
-from agent.cli.options import configuration, fail
+from agent.cli.options import configuration, fail, is_default
 from agent.cli.planner_points import planner_option, take_points
 from agent.cli.profile_once import alone, check_once, is_standard_output, stored_result, write_bundle
 from agent.cli.report import check_report_path, write_report
@@ -94,7 +94,7 @@ def _add_command(name: str) -> None:
         run, service = _taken(RunOptions, values), _taken(ServiceOptions, values)
         try:
             needed = take_points(values)
-            spec, axes = requested(workload, values, {name for name in values if _is_default(context, name)})
+            spec, axes = requested(workload, values, {name for name in values if is_default(context, name)})
             if service.find_max:
                 from agent.profiling.rate_search import search_axes
 
@@ -117,17 +117,12 @@ def check_values(context: typer.Context, workload: Workload) -> None:
     _taken(RunOptions, values)
     _taken(ServiceOptions, values)
     take_points(values)
-    requested(workload, values, {name for name in values if _is_default(context, name)})
+    requested(workload, values, {name for name in values if is_default(context, name)})
 
 
 def _taken(kind: type[_Options], values: dict[str, Any]) -> _Options:
     """Remove the options of a kind from the values of a command line, and return them."""
     return kind(**{each.name: values.pop(each.name) for each in fields(kind) if each.name in values})
-
-
-def _is_default(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "DEFAULT"
 
 
 def _engine(run: RunOptions) -> EngineSpec:

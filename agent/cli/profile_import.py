@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.options import check_output_path, configuration, fail, option_value
+from agent.cli.options import configuration, fail, option_value, refuse_foreign_link
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.stores import SkippedRows, opened
 from agent.cli.workload_options import take_options
@@ -95,7 +95,7 @@ def import_results(context: typer.Context, **values: Any) -> None:
     offset_seconds = option_value("--offset", values["offset"] or "0s", _signed_seconds)
     window = option_value("--window", values["window"], _window) if values["window"] else None
     for path in values["files"]:
-        check_output_path(path)
+        refuse_foreign_link(path)
     config = configuration(context)
     from agent.host.inventory import describe_host
     from agent.imports.importing import ImportRequest

@@ -45,7 +45,7 @@ def check_once(options: RunOptions) -> None:
         if options.as_json:
             fail("--json and --bundle /dev/stdout both write standard output: give one", ExitCode.USAGE)
     else:
-        check_output_path(options.bundle)
+        check_output_path(options.bundle, "--bundle")
 
 
 @contextmanager
@@ -105,6 +105,6 @@ def write_bundle(document: dict[str, Any], path: Path) -> None:
         content = bundle_bytes(document, None, None)
     except BundleError as error:
         fail(f"--bundle: {error}")
-    with writing(path) as stream:
+    with writing(path, "--bundle") as stream:
         stream.write(content)
     print_err(f"Bundle written to {path}")

@@ -138,13 +138,13 @@ def _no_garbage_collection() -> Iterator[None]:
 def check_report_path(path: Path) -> None:
     """End the command if no report can be written to `path`, before a run that takes minutes."""
     check_extra()
-    check_output_path(path)
+    check_output_path(path, "--report")
 
 
 def write_report(context: typer.Context, document: dict[str, Any], path: Path) -> None:
     """Write the report of a profile that was measured just now, with the stored power of its run."""
     text = _text(_views(context, [document], None), Format.HTML)
-    with writing(path) as stream:
+    with writing(path, "--report") as stream:
         stream.write(text)
     print_err(f"Report written to {path.absolute()}")
 
@@ -152,7 +152,7 @@ def write_report(context: typer.Context, document: dict[str, Any], path: Path) -
 def write_fleet_report(context: typer.Context, path: Path) -> None:
     """Write the report of the machines of the fleet, as with `--fleet`."""
     text = _fleet_text(fleet_view_of(context, (), FleetOptions(None, None, None, None), LeftOut()), Format.HTML)
-    with writing(path) as stream:
+    with writing(path, "--report") as stream:
         stream.write(text)
     print_err(f"Report written to {path.absolute()}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, fail, writing
+from agent.cli.options import JSON_HELP, check_output_path, fail, writing
 from agent.cli.stored_profiles import SOURCE_HELP, document_named, stored_profiles
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
@@ -39,8 +39,10 @@ def roofline(
 
     Example: inferometer roofline latest --plot roofline.svg
     """
-    if plot is not None and plot.suffix not in _SUFFIXES:
-        fail(f"{plot}: the name of the image must end in .svg or .png", ExitCode.USAGE)
+    if plot is not None:
+        if plot.suffix not in _SUFFIXES:
+            fail(f"{plot}: the name of the image must end in .svg or .png", ExitCode.USAGE)
+        check_output_path(plot, "--plot")
     found = _roofline(context, device, profile_ids or [])
     if plot is not None:
         _draw(found, plot)
@@ -87,6 +89,6 @@ def _draw(found: Roofline, path: Path) -> None:
     from agent.report.static_image import image
 
     drawn = image(roofline_chart(found), "svg" if path.suffix == ".svg" else "png")
-    with writing(path) as stream:
+    with writing(path, "--plot") as stream:
         stream.write(drawn)
     print_err(f"roofline written to {path.absolute()}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.options import JSON_HELP, fail, file_or_none, writing
+from agent.cli.options import JSON_HELP, check_output_path, fail, file_or_none, writing
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def init(
     path = output or Path("tariff.toml")
     if not force and (path.is_file() or (path.is_symlink() and not path.exists())):
         fail(f"{path}: it exists and was not changed; --force replaces it", ExitCode.USAGE)
+    check_output_path(path)
     try:
         text = template(_asked() if interactive else {})
     except typer.Abort:

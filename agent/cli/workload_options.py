@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.numbers import choice, real, whole
-from agent.cli.options import check_output_path
+from agent.cli.options import refuse_foreign_link
 from agent.workloads.axes import request
 from agent.workloads.parameter import Parameter, parameters_of, paths_in
 
@@ -96,7 +96,7 @@ def requested(workload: Workload, values: Mapping[str, Any], omitted: Container[
             parsed[each.name] = each.parse_values(",".join(value))
     spec, axes = request(workload.spec, parsed)
     for path in paths_in(spec):
-        check_output_path(path)
+        refuse_foreign_link(path)
     return spec, axes
 
 

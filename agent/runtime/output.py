@@ -7,6 +7,7 @@ descriptors (`/dev/stdout`, `/dev/fd/3`) are written directly. Links are followe
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_CREATE = _WRITE | os.O_CREAT | os.O_EXCL
 _NO_SIBLING_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors of a folder in which no file can be created beside one that is writable."""
 
@@ -46,6 +48,35 @@ def output(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
                 yield stream
 
 
+def check_output(path: Path) -> None:
+    """Raise OSError if `path` cannot be written, before the work whose result it is for; nothing is changed.
+
+    Whether a file can be created is tried, as permissions alone do not decide it. A pipe or a device is not opened.
+    """
+    with resolved(path) as place:
+        if place.descriptor is not None:
+            if fcntl.fcntl(place.descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise OSError(errno.EBADF, "it is open for reading only")
+            return
+        status = place.status()
+        _check(place, status)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            return
+        part = _part()
+        try:
+            os.close(os.open(part, _CREATE, 0o600, dir_fd=place.directory))
+        except OSError as error:
+            if status is None or error.errno not in _NO_SIBLING_ERRNOS:
+                raise
+        else:
+            os.unlink(part, dir_fd=place.directory)
+
+
+def _part() -> str:
+    """Return the name of a file beside the one that is written."""
+    return f".inferometer-{secrets.token_hex(8)}.part"
+
+
 def _check(place: Place, status: os.stat_result | None) -> None:
     """Raise OSError for a folder, a file without write permission, or another user's file in a shared folder."""
     if status is None:
@@ -63,10 +94,10 @@ def _check(place: Place, status: os.stat_result | None) -> None:
 
 @contextmanager
 def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> Iterator[BinaryIO]:
-    part = f".inferometer-{secrets.token_hex(8)}.part"
+    part = _part()
     first_mode = 0o666 if status is None and mode is None else 0o600  # private until it has its final mode
     try:
-        fresh = os.open(part, _WRITE | os.O_CREAT | os.O_EXCL, first_mode, dir_fd=place.directory)
+        fresh = os.open(part, _CREATE, first_mode, dir_fd=place.directory)
     except OSError as error:
         if status is None or error.errno not in _NO_SIBLING_ERRNOS:
             raise

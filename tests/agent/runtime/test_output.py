@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from agent.runtime.output import output
+from agent.runtime.output import check_output, output
 from agent.runtime.path_walk import resolved
 from command import ROOT, as_nobody
 from written_files import mounted, names, needs_root, script, write
@@ -186,3 +186,38 @@ def test_a_path_that_cannot_hold_a_file_is_named(tmp_path: Path, make: str, word
 def test_a_nul_in_a_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="NUL"), resolved(Path(f"{tmp_path}/a\0b")):
         pass
+
+
+# --- a check before the work ----------------------------------------------------------------------------------------
+
+
+def test_a_check_leaves_the_folder_and_the_file_as_they_are(tmp_path: Path) -> None:
+    check_output(tmp_path / "new")
+    (tmp_path / "old").write_text("old")
+    check_output(tmp_path / "old")
+    os.mkfifo(tmp_path / "pipe")
+    check_output(tmp_path / "pipe")  # opening it would wait for a reader
+    assert (sorted(names(tmp_path)), (tmp_path / "old").read_text()) == (["old", "pipe"], "old")
+
+
+@pytest.mark.parametrize("path", ["absent/new", ".", "/proc/new"])
+def test_a_check_finds_a_path_that_cannot_be_written(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OSError, match=r"folder|No such file|denied"):
+        check_output(tmp_path / path)
+
+
+def test_a_check_finds_a_descriptor_that_is_open_for_reading_only(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    with (tmp_path / "old").open() as stream, pytest.raises(OSError, match="for reading only"):
+        check_output(Path(f"/dev/fd/{stream.fileno()}"))
+    with (tmp_path / "old").open("w") as stream:
+        check_output(Path(f"/dev/fd/{stream.fileno()}"))
+
+
+@needs_root
+def test_a_check_finds_a_folder_without_permission(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o755)
+    text = f"from agent.runtime.output import check_output; check_output(Path({str(tmp_path / 'closed/new')!r}))"
+    with as_nobody(tmp_path) as user:
+        done = run_script(tmp_path, text, **user)
+    assert "PermissionError: [Errno 13] Permission denied" in done.stderr
