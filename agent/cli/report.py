@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from contextlib import contextmanager
 from enum import StrEnum
@@ -24,7 +25,7 @@ from agent.cli.fleet_views import (
     refuse_with_fleet,
 )
 from agent.cli.numbers import choice
-from agent.cli.options import JSON_HELP, OutputFile, check_output_path, fail, option_value, writing
+from agent.cli.options import JSON_HELP, OutputFile, check_output_path, fail, is_default, option_value, writing
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named, reading
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from agent.report.view import View
 
 MOST_PROFILES = 50
+_STANDARD_OUTPUT = Path("/dev/stdout")
 _HELP = f"The profiles, each by {SOURCE_HELP} [default: {NEWEST}]"
 TariffFile = Annotated[
     Path | None,
@@ -99,7 +101,7 @@ def report(
     if as_json and output is None:
         form = Format.JSON
     if form is Format.HTML:
-        if output is None:
+        if sys.stdout.isatty() and is_default(context, "output"):
             fail(
                 "a page is too long for a terminal: name a file with -o report.html, or choose --format md",
                 ExitCode.USAGE,
@@ -114,7 +116,7 @@ def report(
             views = views_named(context, profile_ids or [NEWEST], tariff, site)
             text, about = _text(views, form), {"profiles": [each.document.id for each in views]}
     if output is None:
-        print_out(text.decode().removesuffix("\n"))
+        _print(text, form)
         left_out.end()
         return
     with writing(output) as stream:
@@ -123,6 +125,15 @@ def report(
     if as_json:
         print_json({**about, "file": str(output.absolute())})
     left_out.end()
+
+
+def _print(text: bytes, form: Format) -> None:
+    """Write a report to standard output: a page unchanged, unless a terminal would obey its control characters."""
+    if form is Format.HTML and not sys.stdout.isatty():
+        with writing(_STANDARD_OUTPUT) as stream:
+            stream.write(text)
+    else:
+        print_out(text.decode().removesuffix("\n"))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command import ROOT, call
+from command import ROOT, call, run
+from terminals import on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,24 @@ def test_a_tariff_replaces_the_stored_prices(tmp_path: Path) -> None:
     assert "**A million output tokens cost NOK" in done.stdout
 
 
+@pytest.mark.parametrize("line", [(), ("-o", "-")], ids=str)
+def test_a_page_goes_unchanged_into_a_file_or_a_pipe_behind_the_command(tmp_path: Path, line: tuple[str, ...]) -> None:
+    assert call(tmp_path, "report", EXAMPLE, "-o", "named.html").returncode == 0
+    with (tmp_path / "page.html").open("wb") as page:
+        done = run(tmp_path, "report", EXAMPLE, *line, stdout=page)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "page.html").read_bytes()
+    assert (text[:15], len(text)) == (b"<!doctype html>", (tmp_path / "named.html").stat().st_size)
+
+
+def test_a_page_is_shown_on_a_terminal_only_if_that_is_requested(tmp_path: Path) -> None:
+    code, screen = on_terminal(tmp_path, "report", EXAMPLE)
+    assert code == 2
+    assert screen.startswith("error: a page is too long for a terminal: name a file with -o report.html")
+    code, screen = on_terminal(tmp_path, "report", EXAMPLE, "-o", "-")
+    assert (code, screen[:15]) == (0, "<!doctype html>")
+
+
 def test_reports_for_tickets_go_to_standard_output(tmp_path: Path) -> None:
     found = json.loads(call(tmp_path, "report", EXAMPLE, "--json").stdout)
     assert found["schema"] == "inferometer.report"
@@ -46,7 +65,6 @@ def test_reports_for_tickets_go_to_standard_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("report", EXAMPLE), 2, "name a file with -o report.html"),
         (("report", EXAMPLE, "--tariff", "none.toml", "--format", "md"), 2, "--tariff: none.toml: "),
         (("report", EXAMPLE, "--site", "north", "--format", "md"), 2, "give --tariff too"),
         (("report", "latest", "--format", "md"), 1, "no profile 'latest' is stored in"),
