@@ -70,7 +70,7 @@ def check_roots(roots: Roots) -> None:
     """
     for key, path, inside in (("path.sysfs", roots.sysfs, "sys/class"), ("path.procfs", roots.procfs, "proc/stat")):
         folder = Path(path)
-        if not folder.is_dir():
+        if not path or not folder.is_dir():
             raise ConfigError(f"{key} = {path!r}: there is no such folder; name the one where the host's is mounted")
         if (folder / inside).exists() and not (folder / Path(inside).name).exists():
             right = folder / Path(inside).parent

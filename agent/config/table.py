@@ -22,7 +22,7 @@ TABLES = (
         (
             Setting(
                 "database",
-                types.TEXT,
+                types.DATABASE,
                 _CONFIG.database,
                 "Path or SQLAlchemy URL of the store.",
                 'The URL of an absolute SQLite path begins with "sqlite:////". If the URL of a server '

@@ -62,6 +62,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _not_empty(text: str) -> str:
+    """Return the text of an option; an empty one is mostly that of an unset variable of a shell."""
+    if not text:
+        raise ValueError
+    return text
+
+
 def _matching(pattern: re.Pattern[str], value: object) -> str:
     text = _text(value)
     if not pattern.fullmatch(text):
@@ -146,6 +153,7 @@ def _sensor_names(value: object) -> tuple[str, ...]:
 
 
 TEXT = ValueType("a text in quotes", _text)
+DATABASE = ValueType("a text in quotes", _text, _not_empty, wanted_text="the path or the URL of a database")
 PATH = ValueType("a path in quotes", _text, metavar="PATH")
 SOCKET_PATH = ValueType(
     f"an absolute path in quotes of at most {_LONGEST_SOCKET_PATH} bytes", _socket_path, metavar="PATH"
