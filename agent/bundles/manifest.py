@@ -74,7 +74,8 @@ class Bundle:
 
 def check_uid(uid: str) -> None:
     """Raise BundleError if a uid cannot be the id of a stored profile."""
-    if not _UID.fullmatch(uid) or uid == "latest":
+    if not _UID.fullmatch(uid) or uid == "latest" or uid.endswith(".json"):
         raise BundleError(
-            f"its uid {uid[:80]!r} is not the id of a profile: letters and digits, with . _ - between them"
+            f"its uid {uid[:80]!r} is not the id of a profile: letters and digits, with . _ - between them, "
+            "but not latest, and no name that ends in .json"
         )

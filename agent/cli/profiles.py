@@ -145,9 +145,9 @@ def tag(
     """
     if (name is None) != remove:
         fail("give either a TAG or --remove", ExitCode.USAGE)
-    if name is not None and (name == NEWEST or not _TAG.fullmatch(name)):
-        allowed = "use at most 64 letters and digits, with . _ - between them, and not the word latest"
-        fail(f"{name!r} is not a tag: {allowed}", ExitCode.USAGE)
+    if name is not None and (name == NEWEST or is_path(name) or not _TAG.fullmatch(name)):
+        allowed = "use at most 64 letters and digits, with . _ - between them"
+        fail(f"{name!r} is not a tag: {allowed}, but not latest, and no name that ends in .json", ExitCode.USAGE)
     profile = find(context, profile_id)
     if name and any(each.id.startswith(name) for each in stored_profiles(context)):
         fail(f"the id of a profile begins with {name!r}; choose another tag", ExitCode.USAGE)

@@ -88,6 +88,7 @@ def test_a_second_command_waits_for_the_first_and_shows_its_profile(tmp_path: Pa
     [
         (("--id", "../x"), "--id: its uid '../x' is not the id of a profile"),
         (("--id", "latest"), "--id: its uid 'latest' is not the id of a profile"),
+        (("--id", "x.json"), "--id: its uid 'x.json' is not the id of a profile"),
         (("--id", "a", "--no-store"), "--id finds a stored profile again: leave out --no-store"),
         (("--bundle", "/dev/stdout", "--json"), "both write standard output: give one"),
     ],

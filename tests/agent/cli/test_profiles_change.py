@@ -59,7 +59,7 @@ def test_a_tag_belongs_to_one_profile(home: Path) -> None:
     assert listed(home)["p2"] is None
 
 
-@pytest.mark.parametrize("tag", ["", "latest", "-x", "a b", "a\nb", "\x1b[31m", "x" * 65, "ä", "p0"])
+@pytest.mark.parametrize("tag", ["", "latest", "-x", "a b", "a\nb", "\x1b[31m", "x" * 65, "ä", "p0", "x.json", "a/b"])
 def test_a_word_that_could_be_taken_for_something_else_is_not_a_tag(home: Path, tag: str) -> None:
     refused = call(home, "profiles", "tag", "p1", "--", tag)
     assert refused.returncode == 2
