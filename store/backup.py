@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from store import sqlite
 from store.error_messages import translate_errors
-from store.errors import StoreError, TransientStoreError
+from store.errors import StoreError, TransientStoreError, UnusablePathError
 from store.url import display
 
 if TYPE_CHECKING:
@@ -63,16 +63,17 @@ def check_target(engine: Engine, to: Path) -> None:
         free = shutil.disk_usage(to.parent).free
     except OSError as error:
         cause = f"its folder cannot be used ({error.strerror})"
-        raise StoreError(str(to), cause, f"Make {to.parent}, or name another folder") from error
+        raise UnusablePathError(str(to), cause, f"Make {to.parent}, or name another folder") from error
     if not os.access(to.parent, os.W_OK | os.X_OK):
-        raise StoreError(str(to), "this user may not write its folder", f"Make {to.parent} writable, or name another")
+        remedy = f"Make {to.parent} writable, or name another"
+        raise UnusablePathError(str(to), "this user may not write its folder", remedy)
     if free < needed:
         cause = f"the copy needs {needed} bytes, and its disk has {free} left"
         raise TransientStoreError(str(to), cause, "Free some room, or name another folder")
 
 
-def _taken(to: Path) -> StoreError:
-    return StoreError(str(to), "a file or folder of this name exists", "Name another file, or remove this one")
+def _taken(to: Path) -> UnusablePathError:
+    return UnusablePathError(str(to), "a file or folder of this name exists", "Name another file, or remove this one")
 
 
 def _copy(engine: Engine, part: Path) -> None:

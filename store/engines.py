@@ -8,7 +8,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from store import sqlite
-from store.errors import StoreError
+from store.errors import StoreError, UnusablePathError
 from store.url import display
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def durable(engine: Engine) -> Engine:
 
 
 def create_store_engine(url: URL, busy_seconds: float) -> Engine:
-    """Return the engine of a database, with any tables. Raises StoreError for an unusable URL."""
+    """Return the engine of a database, with any tables. Raises UnusablePathError."""
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         sqlite.set_up(engine, busy_seconds)
@@ -50,19 +50,21 @@ def _engine(url: URL) -> Engine:
     settings: dict[str, Any] = {}
     if url.get_backend_name() not in _BACKENDS:
         remedy = "Give a path, or a URL such as postgresql://user@host/database"
-        raise StoreError(database, f"a store is a SQLite file or a PostgreSQL database, not {url.drivername!r}", remedy)
+        cause = f"a store is a SQLite file or a PostgreSQL database, not {url.drivername!r}"
+        raise UnusablePathError(database, cause, remedy)
     if url.drivername == "postgresql+psycopg":
         settings = {name: value for name, value in _CONNECTION_TIMEOUTS.items() if name not in url.query}
     try:
         engine = create_engine(url, connect_args=settings)
     except NoSuchModuleError as error:
         remedy = "Name another driver: postgresql+psycopg://..."
-        raise StoreError(database, f"there is no driver {url.drivername!r}", remedy) from error
+        raise UnusablePathError(database, f"there is no driver {url.drivername!r}", remedy) from error
     except ArgumentError as error:
-        raise StoreError(database, str(error), "Check the URL") from error
+        raise UnusablePathError(database, str(error), "Check the URL") from error
     except ImportError as error:
         remedy = "Install its driver next to inferometer, for PostgreSQL: pip install 'inferometer[postgresql]'"
         raise StoreError(database, f"its driver is not installed ({error})", remedy) from error
     if engine.dialect.is_async:
-        raise StoreError(database, f"{url.drivername} is asynchronous", "Name another driver: postgresql+psycopg://...")
+        remedy = "Name another driver: postgresql+psycopg://..."
+        raise UnusablePathError(database, f"{url.drivername} is asynchronous", remedy)
     return engine

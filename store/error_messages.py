@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from store.errors import ForeignHostError, StoreError, TransientStoreError, UnstorableError
+from store.errors import ForeignHostError, StoreError, TransientStoreError, UnstorableError, UnusablePathError
 from store.url import display
 
 if TYPE_CHECKING:
@@ -92,13 +92,12 @@ def _from_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path):
         code = sqlite3.SQLITE_FULL
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
-        return StoreError(str(path), *_access(path, error))
+        return UnusablePathError(str(path), *_access(path, error))
+    if code == sqlite3.SQLITE_NOTADB:
+        remedy = "Nothing was changed; use another one with --database"
+        return UnusablePathError(str(path), "the file is not a SQLite database", remedy)
     known = {
         sqlite3.SQLITE_FULL: ("the disk is full", "Free some space; the stored data is safe"),
-        sqlite3.SQLITE_NOTADB: (
-            "the file is not a SQLite database",
-            "Nothing was changed; use another one with --database",
-        ),
         sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or use another one with --database"),
         sqlite3.SQLITE_IOERR: (f"the disk failed to read or write ({error})", "Check the disk"),
         sqlite3.SQLITE_BUSY: (_DATABASE_LOCKED, f"Find it with: fuser {path}"),

@@ -11,6 +11,10 @@ class StoreError(Exception):
         self.remedy = remedy
 
 
+class UnusablePathError(StoreError):
+    """The path or the URL cannot be used: the user must name another one, or change its permissions."""
+
+
 class TransientStoreError(StoreError):
     """The same call may succeed later without any action of the user.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
-from store.errors import MissingDatabaseError, StoreError
+from store.errors import MissingDatabaseError, StoreError, UnusablePathError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -22,6 +23,7 @@ LOG_BYTES = 16 << 20
 """The write-ahead log is cut to this size when no reader needs more of it."""
 _TRUNCATE_MILLISECONDS = 250
 """The longest wait for readers before the log is cut; no other program can write meanwhile."""
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _ELSEWHERE = "or choose another place with --database PATH"
 
 
@@ -38,11 +40,11 @@ def prepare_file(path: Path, *, create: bool) -> None:
         _make(path)
     except OSError as error:
         remedy = f"Check the folders above it, {_ELSEWHERE}"
-        raise StoreError(str(path), f"it cannot be reached ({error.strerror})", remedy) from error
+        raise UnusablePathError(str(path), f"it cannot be reached ({error.strerror})", remedy) from error
     else:
         if not stat.S_ISREG(mode):
             cause = "this is a folder" if stat.S_ISDIR(mode) else "this is not a regular file"
-            raise StoreError(str(path), cause, "Give the path of a file with --database PATH")
+            raise UnusablePathError(str(path), cause, "Give the path of a file with --database PATH")
 
 
 def _make(path: Path) -> None:
@@ -51,7 +53,8 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     except OSError as error:
         remedy = f"Make {path.parent} writable for this user, {_ELSEWHERE}"
-        raise StoreError(str(path), f"it cannot be created ({error.strerror})", remedy) from error
+        kind = StoreError if error.errno in _DISK_ERRORS else UnusablePathError
+        raise kind(str(path), f"it cannot be created ({error.strerror})", remedy) from error
 
 
 def set_up(engine: Engine, busy_seconds: float) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from agent.cli.arguments import SHARED
 from agent.cli.db_size import compact, prune
-from agent.cli.options import JSON_HELP, configuration, fail, refuse_foreign_link
+from agent.cli.options import JSON_HELP, configuration, fail, fail_with, refuse_foreign_link
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -70,7 +70,7 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
         print_err(f"{error.database}: there is no database to upgrade")
         done = None
     except StoreError as error:
-        fail(str(error))
+        fail_with(error)
     if as_json:
         copy = str(done.copy) if done and done.copy else None
         print_json({"before": done and done.before, "after": done and done.after, "copy": copy})
@@ -139,8 +139,9 @@ def backup(
     """Copy a SQLite store while it is in use.
 
     The command first checks that the copy can be written and fits on the disk, and that the store is sound, like
-    `inferometer db check`. If not, nothing is copied and the exit code is 1. A copy in a folder is named after the
-    store and the time. To use a copy, stop the service and replace the database by it, or name it with --database.
+    `inferometer db check`. If not, nothing is copied; the exit code is 2 for the path, and 1 otherwise. A copy in a
+    folder is named after the store and the time. To use a copy, stop the service and replace the database by it, or
+    name it with --database.
 
     Example: inferometer db backup /var/backups
 

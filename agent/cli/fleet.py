@@ -12,7 +12,7 @@ import typer
 from agent.cli.arguments import SHARED
 from agent.cli.fleet_database import init, own_id, sql
 from agent.cli.fleet_query import query
-from agent.cli.options import JSON_HELP, configuration, fail, option_value
+from agent.cli.options import JSON_HELP, configuration, fail, fail_with, option_value
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _place(fleet: FleetConfig, text: str | None, password_file: Path | None) -> 
         with interruptible(), opened_place(target, Retry(print_err)) as place:
             yield place
     except (FleetError, StoreError) as error:
-        fail(str(error))
+        fail_with(error)
 
 
 def _since_ns(text: str | None) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, OutputFile, configuration, fail, writing
+from agent.cli.options import JSON_HELP, OutputFile, configuration, fail, fail_with, writing
 from agent.runtime.console import ExitCode, print_json, print_out
 
 
@@ -57,7 +57,7 @@ def init(
         with interruptible():
             initialize(target)
     except (FleetError, StoreError) as error:
-        fail(str(error))
+        fail_with(error)
     if as_json:
         print_json({"database": str(target), "schema": REVISION})
     else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, fail
+from agent.cli.options import JSON_HELP, fail, fail_with
 from agent.runtime.console import ExitCode, print_json, print_out, terminal_width
 
 
@@ -48,7 +48,7 @@ def query(
     except ImportError as error:
         fail(f"queries need the extra `duckdb` ({error}): pip install 'inferometer[duckdb]'", ExitCode.USAGE)
     except FleetError as error:
-        fail(str(error))
+        fail_with(error)
     try:
         columns, rows = answer(connection, sql)
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import configuration, fail, option_value
+from agent.cli.options import configuration, fail, fail_with, option_value
 from agent.runtime.console import ExitCode, print_err, printable_line
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def fleet_view_of(context: typer.Context, places: Sequence[str], options: FleetO
         try:
             view = fleet_view(engine, PointFilter(since_ns, values), name, group_by)
         except StoreError as error:
-            fail(str(error))
+            fail_with(error)
     return msgspec.structs.replace(view, notes=(*left_out.notes(), *view.notes))
 
 
@@ -154,7 +154,7 @@ def _points_at(
         with _points_of(target, left_out) as engine:
             yield str(target), engine
     except (FleetError, StoreError) as error:
-        fail(str(error))
+        fail_with(error)
 
 
 @contextmanager

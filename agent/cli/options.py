@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn, TypeVar
@@ -45,9 +44,6 @@ OutputFile = Annotated[
 ]
 JSON_HELP = "Print one JSON document on standard output; messages go to standard error."
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""The errors of a disk, which another path on it does not avoid."""
-
 
 def configuration(context: typer.Context) -> Config:
     """Return the configuration of options, environment and file; an error in it ends the command."""
@@ -81,6 +77,19 @@ def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
     """End the command with an error, which names the object, the cause and the remedy."""
     print_error(message, code)
     raise typer.Exit(int(code))
+
+
+def fail_with(error: Exception) -> NoReturn:
+    """End the command with an error of a store or of a fleet; a path or a URL that cannot be used is a wrong use."""
+    fail(str(error), code_of(error))
+
+
+def code_of(error: Exception) -> ExitCode:
+    """Return the exit code of an error of a store or of a fleet."""
+    from agent.fleet.errors import UnusablePlaceError
+    from store.errors import UnusablePathError
+
+    return ExitCode.USAGE if isinstance(error, UnusablePathError | UnusablePlaceError) else ExitCode.FAILURE
 
 
 def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Value:
@@ -122,8 +131,10 @@ def check_output_path(path: Path, option: str = "--output") -> None:
 
 
 def _refuse(path: Path, option: str, error: OSError) -> NoReturn:
+    from agent.runtime.output import DISK_ERRORS
+
     cause = f"{path}: it cannot be written ({error.strerror or error})"
-    if error.errno in _DISK_ERRORS:
+    if error.errno in DISK_ERRORS:
         fail(f"{cause}; free some space, or choose another path with {option}")
     fail(f"{cause}; choose another path with {option}", ExitCode.USAGE)
 

@@ -14,7 +14,7 @@ import typer
 
 from agent.cli import idle, profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
-from agent.cli.options import configuration, fail, is_default
+from agent.cli.options import code_of, configuration, fail, is_default
 from agent.cli.planner_points import planner_option, take_points
 from agent.cli.profile_once import alone, check_once, is_standard_output, stored_result, write_bundle
 from agent.cli.report import check_report_path, write_report
@@ -213,7 +213,8 @@ def _measured(request: ProfileRequest, config: Config, options: RunOptions, sign
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, UnsupportedWorkloadError) else ExitCode.FAILURE)
     except StoreError as error:
-        fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
+        remedy = "" if options.no_store else "; or profile without a database: --no-store"
+        fail(f"{error}{remedy}", code_of(error))
 
 
 def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:

@@ -16,7 +16,7 @@ from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.stores import SkippedRows, opened
 from agent.cli.workload_options import take_options
 from agent.render.quantities import moment_ns, seconds_of
-from agent.runtime.console import print_err, print_out, terminal_width
+from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
 
 if TYPE_CHECKING:
     from agent.imports.records import TimeRange
@@ -100,7 +100,7 @@ def import_results(context: typer.Context, **values: Any) -> None:
     from agent.host.inventory import describe_host
     from agent.imports.importing import ImportRequest
     from agent.imports.importing import import_results as store_results
-    from agent.imports.records import ResultError
+    from agent.imports.records import ResultError, UnusableFileError
     from agent.render.profile_text import profile_text
     from agent.runtime.clock import Timebase
 
@@ -112,7 +112,7 @@ def import_results(context: typer.Context, **values: Any) -> None:
                 request, engine, describe_host(config.roots, config.labels), Timebase.now(), skipped.report
             )
         except ResultError as error:
-            fail(str(error))
+            fail(str(error), ExitCode.USAGE if isinstance(error, UnusableFileError) else ExitCode.FAILURE)
     document = json.loads(text)
     print_out(text if options.as_json else profile_text(document, terminal_width()))
     print_err(f"\nStored; show it again with: inferometer profiles show {document['id']}")

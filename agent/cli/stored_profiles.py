@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.options import configuration, fail
+from agent.cli.options import configuration, fail, fail_with
 from agent.runtime.console import ExitCode
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def reading(context: typer.Context) -> Iterator[Reader | None]:
         yield None
         return
     except StoreError as error:
-        fail(str(error))
+        fail_with(error)
     try:
         yield Reader(engine, SkippedRows().report)
     except StoreError as error:
-        fail(str(error))
+        fail_with(error)
     finally:
         engine.dispose()

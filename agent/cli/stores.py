@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.cli.options import configuration, fail
+from agent.cli.options import configuration, fail, fail_with
 from agent.runtime.console import print_err
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def opened(context: typer.Context, *, create: bool = False) -> Iterator[Engine]:
         finally:
             engine.dispose()
     except StoreError as error:
-        fail(str(error))
+        fail_with(error)
 
 
 @dataclass(slots=True)

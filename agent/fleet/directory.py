@@ -20,8 +20,9 @@ from agent.bundles.archive import read_bundle
 from agent.bundles.importing import created_ns_of, imported_host
 from agent.bundles.manifest import MAX_BUNDLE_BYTES, DamagedBundleError, check_uid
 from agent.bundles.writing import bundle_bytes
-from agent.fleet.errors import FleetError
+from agent.fleet.errors import FleetError, UnusablePlaceError
 from agent.fleet.place import ODD, Added, Key, Refused, digest_of, reason_of
+from agent.runtime.output import DISK_ERRORS
 from agent.runtime.text_input import read_regular
 from store.fleet import FleetHost
 
@@ -47,12 +48,15 @@ class _Damaged(Refused):
 
 
 class DirectoryPlace:
-    """The bundles of a directory. Raises FleetError if it is not there: an absent mount must not be filled locally."""
+    """The bundles of a directory.
+
+    Raises UnusablePlaceError if it is not there: an absent mount must not be filled locally.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         if not folder.is_dir():
-            raise FleetError(f"{folder}: this is not a directory. Make it, or mount it")
+            raise UnusablePlaceError(f"{folder}: this is not a directory. Make it, or mount it")
 
     def close(self) -> None:
         """Do nothing: a directory has no connections."""
@@ -120,7 +124,8 @@ class DirectoryPlace:
                     stream.flush()
                     os.fsync(stream.fileno())
             except OSError as error:
-                raise FleetError(f"{self._folder}: it cannot be written ({error.strerror or error})") from error
+                kind = FleetError if error.errno in DISK_ERRORS else UnusablePlaceError
+                raise kind(f"{self._folder}: it cannot be written ({error.strerror or error})") from error
             return _named(part, path, replaces=replaces)
         finally:
             with suppress(OSError):
@@ -141,7 +146,7 @@ class DirectoryPlace:
                 path for path in self._folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")
             )
         except OSError as error:
-            raise FleetError(f"{self._folder}: it cannot be read ({error.strerror})") from error
+            raise UnusablePlaceError(f"{self._folder}: it cannot be read ({error.strerror})") from error
 
     def _read(self, path: Path) -> Bundle | Refused:
         """Return the bundle of a file; it is not trusted, and neither are its name and its kind."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.fleet.errors import FleetError
+from agent.fleet.errors import UnusablePlaceError
 from store.database import open_database
 from store.error_messages import translate_errors
 from store.errors import StoreError
@@ -25,11 +25,12 @@ def script(name: Script) -> str:
 def initialize(target: Target) -> None:
     """Make the tables of a database or upgrade them, then apply the row-level security.
 
-    Without it no login other than the owner reads a new table. Raises StoreError, and FleetError for a directory, which
-    needs none of that.
+    Without it no login other than the owner reads a new table. Raises StoreError, and UnusablePlaceError for a
+    directory, which needs none of that.
     """
     if target.url is None:
-        raise FleetError(f"{target}: a directory needs no tables. Its permissions decide who reads and adds bundles")
+        remedy = "Its permissions decide who reads and adds bundles"
+        raise UnusablePlaceError(f"{target}: a directory needs no tables. {remedy}")
     engine = open_database(target.url.render_as_string(hide_password=False))
     import psycopg  # noqa: PLC0415  an extra, which the engine has loaded
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from agent.imports.records import ResultError, ResultFile
+from agent.imports.records import ResultError, ResultFile, UnusableFileError
 from agent.runtime.text_input import TextInputError, named, read_bytes
 from agent.runtime.typed_json import from_json
 
@@ -22,19 +22,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_file(path: Path) -> ResultFile:
-    """Return the content of a file and its outer form. Raises ResultError."""
+    """Return the content of a file and its outer form. Raises ResultError, UnusableFileError for the path."""
     name = named(path)
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise ResultError(f"{name}: this is not a file: name the file that the tool wrote")
+            raise UnusableFileError(f"{name}: this is not a file: name the file that the tool wrote")
         content = read_bytes(path, MAX_BYTES, "the result of a tool")
     except OSError as error:
-        raise ResultError(
+        raise UnusableFileError(
             f"{name}: it cannot be read ({error.strerror}): check the path and its permissions"
         ) from error
     except TextInputError as error:
-        raise ResultError(f"{name}: {error}") from error
+        raise UnusableFileError(f"{name}: {error}") from error
     content = content.removeprefix(_BYTE_ORDER_MARK).strip()
     if not content.startswith((b"{", b"[")):
         return ResultFile(name, "text", content, frozenset())

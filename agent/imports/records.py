@@ -20,6 +20,10 @@ class ResultError(ValueError):
     """A result that cannot be imported; the message names the file, the cause and the remedy."""
 
 
+class UnusableFileError(ResultError):
+    """A path that is not that of a readable file."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResultFile:
     """The content of one file: one JSON object, a list of objects, one object a line, or text of another format.

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = _WRITE | os.O_CREAT | os.O_EXCL
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""The errors of a disk, which another path on it does not avoid."""
 _NO_SIBLING_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors of a folder in which no file can be created beside one that is writable."""
 

@@ -179,5 +179,5 @@ def test_a_query_over_bundles_prints_a_table_or_json(folder: Path, tmp_path: Pat
     assert wrong.returncode == 2
     assert "\nerror: SQL: Binder Error: " in wrong.stderr
     missing = call(tmp_path, "fleet", "query", sql, "--from", tmp_path / "missing")
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert "this is not a directory" in missing.stderr

@@ -187,7 +187,7 @@ def test_a_copy_has_the_same_contents_and_replaces_no_file(home: Path, tmp_path:
     assert done == {"file": str(copy), "bytes": copy.stat().st_size}
     assert answer(home, "status", "--database", copy)["samples"] == answer(home, "status")["samples"]
     again = call(home, "db", "backup", copy)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert "a file or folder of this name exists" in again.stderr
 
 
@@ -212,7 +212,7 @@ def test_a_damaged_store_is_not_copied_unless_forced(home: Path, tmp_path: Path)
 
 def test_a_copy_to_a_missing_folder_is_refused_before_the_store_is_read(home: Path, tmp_path: Path) -> None:
     done = call(home, "db", "backup", tmp_path / "nowhere/copy.db")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "copy.db: its folder cannot be used (No such file or directory)" in done.stderr
     assert "reading every row" not in done.stderr
 

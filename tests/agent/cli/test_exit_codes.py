@@ -155,6 +155,54 @@ def test_a_value_out_of_range_is_refused_with_option_and_range(
     assert words in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--database . profiles list", "this is a folder"),
+        ("--database text.json profiles list", "the file is not a SQLite database"),
+        ("--database text.json db upgrade", "the file is not a SQLite database"),
+        ("--database text.json/x.db db status", "it cannot be reached"),
+        ("--database text.json profile import text.json", "the file is not a SQLite database"),
+        ("--database mysql://h/d samples", "a store is a SQLite file or a PostgreSQL database"),
+        ("fleet query SQL --from none", "this is not a directory"),
+        ("fleet push --to none", "this is not a directory"),
+        ("fleet pull --from text.json", "this is not a directory"),
+        ("report --fleet none --format md", "this is not a directory"),
+        ("compare --fleet none", "this is not a directory"),
+        ("profile import none.json", "it cannot be read (No such file or directory)"),
+        ("profile import .", "this is not a file"),
+        ("profiles show ./none.json", "it cannot be read (No such file or directory)"),
+        ("db backup none/copy.db", "its folder cannot be used"),
+    ],
+)
+def test_an_unusable_path_ends_the_command_with_2(tmp_path: Path, line: str, message: str) -> None:
+    record(tmp_path, [1_700_000_000 * SECOND_NS])
+    (tmp_path / "text.json").write_text("{}" * 1000)
+    result = call(tmp_path, *line.split())
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("line", ["--database typo.db profiles show", "--database typo.db samples", "profiles show x"])
+def test_a_store_or_a_profile_that_does_not_exist_yet_is_a_failure(tmp_path: Path, line: str) -> None:
+    assert call(tmp_path, *line.split()).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--database", "--database: '' is not the path or the URL of a database"),
+        ("--path.sysfs", "path.sysfs = '': there is no such folder"),
+        ("--path.procfs", "path.procfs = '': there is no such folder"),
+    ],
+)
+def test_an_empty_path_is_refused_by_the_name_of_its_option(tmp_path: Path, option: str, message: str) -> None:
+    for line in ((option, "", "profiles", "list"), ("profiles", "list", f"{option}=")):
+        result = call(tmp_path, *line)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"error: {message}")
+
+
 # --- control characters ---------------------------------------------------------------------------------------------
 
 

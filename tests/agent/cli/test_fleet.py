@@ -99,7 +99,7 @@ def test_the_place_of_the_configuration_is_the_default(tmp_path: Path, folder: P
     [
         (("push",), 2, "no place of profiles: name one with --to or --from, or set fleet.to in the configuration"),
         (("init",), 2, "no database: name one with --to"),
-        (("push", "--to", "/nonexistent"), 1, "/nonexistent: this is not a directory. Make it, or mount it"),
+        (("push", "--to", "/nonexistent"), 2, "/nonexistent: this is not a directory. Make it, or mount it"),
         (("pull", "--from", "mysql://db/fleet"), 2, "'mysql://db/fleet' is not a place of profiles"),
         (("push", "--to", "mysql://u:s3cret@db/fleet"), 2, "'mysql://u:***@db/fleet' is not a place of profiles"),
         (("push", "--to", "postgresql://u:s3cret@db/f"), 2, "the URL of a fleet has a password"),
@@ -109,7 +109,7 @@ def test_the_place_of_the_configuration_is_the_default(tmp_path: Path, folder: P
         (("status", "--from", "/", "--expect", "/nonexistent"), 2, "--expect /nonexistent: it cannot be read"),
         (("push", "--to", "/", "--since", "soon"), 2, "--since: 'soon' is not a time"),
         (("pull", "--from", "postgresql://u@h/caf\udce9"), 2, "postgresql://u@h/caf\\xe9: this is not UTF-8\n"),
-        (("init", "--to", "/"), 1, "/: a directory needs no tables"),
+        (("init", "--to", "/"), 2, "/: a directory needs no tables"),
     ],
 )
 def test_an_error_names_the_place_the_cause_and_the_remedy(
