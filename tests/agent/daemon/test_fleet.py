@@ -42,9 +42,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
+def usual_priority(folder: Path) -> str:
+    """Return a PYTHONPATH of processes that keep their priority: the lowest one has no CPU on a busy machine."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import os\nos.setpriority = lambda *_: None\n")
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", usual_priority(tmp_path / "site"))
     engine = new_store(tmp_path / "inferometer.db")
     measured(engine, document_of("a"))
     yield engine
@@ -136,7 +143,9 @@ def test_a_measurement_that_begins_ends_the_process_which_is_no_failure(
     pushing: Callable[[FleetConfig], Counted],
     host_is_measured: threading.Event,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     push = pushing(FleetConfig(silent_server))
     await_true(lambda: push._process is not None)
     process = push._process
@@ -248,7 +257,7 @@ def test_the_daemon_pushes_the_profiles_of_its_store(tmp_path: Path) -> None:
     engine = open_database(str(store_of(home)))
     measured(engine, document_of("a"))
     engine.dispose()
-    with running(home) as daemon:
+    with running(home, PYTHONPATH=usual_priority(tmp_path / "site")) as daemon:
         daemon.await_log("profiles pushed")
         assert names(folder) == ["a-0.zip"]
         assert daemon.end() == 0
