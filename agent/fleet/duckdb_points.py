@@ -80,6 +80,8 @@ def answer(connection: Any, sql: str) -> tuple[Sequence[str], list[tuple[Any, ..
         return columns, found.fetchall()
     except duckdb.Error as error:
         raise ValueError(str(error)) from error
+    except OverflowError as error:
+        raise ValueError("the answer has a time that is too long to be shown. Cast it: CAST(x AS VARCHAR)") from error
 
 
 def _type(name: str) -> Any:

@@ -143,6 +143,12 @@ def test_a_query_without_a_statement_is_a_value_error(connection, query):
         answer(connection, query)
 
 
+def test_a_time_that_is_too_long_is_a_value_error(connection):
+    assert answer(connection, "SELECT CAST(INTERVAL 1000000000 DAY AS VARCHAR)")[1] == [("1000000000 days",)]
+    with pytest.raises(ValueError, match=r"too long to be shown\. Cast it"):
+        answer(connection, "SELECT INTERVAL 1000000000 DAY")
+
+
 def test_no_extension_is_installed_from_the_network(connection):
     setting = "SELECT current_setting('autoinstall_known_extensions')"
     assert answer(connection, setting)[1] == [(False,)]
