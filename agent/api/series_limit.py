@@ -159,11 +159,11 @@ def _candidates(
         yield _owner(device), (group, -1, position), (f"{PREFIX}device", device.id, "", "")
     shown: list[Channel] = []
     for number, probe in enumerate(probes):
-        channels = [probe.layout.channels[line.position] for line in probe.lines]
-        shown += channels
-        owners = {_owner(channel.device) for channel in channels}
+        shown += [probe.layout.channels[line.position] for line in probe.lines]
+        devices_read = {channel.device for channel in probe.layout.channels}  # all may be shown by another probe
+        owners = set(map(_owner, devices_read))
         owner = owners.pop() if len(owners) == 1 else ""
-        up = _Group.MINOR_DEVICE if all(_is_minor(channel.device) for channel in channels) else _Group.MAIN
+        up = _Group.MINOR_DEVICE if all(map(_is_minor, devices_read)) else _Group.MAIN
         for position, name in enumerate(PROBE_ORDER):
             group = up if not position else _Group.STATE if position < _STATES else _Group.DETAIL
             yield owner, (group, -1 if group is up else position, number), (PREFIX + name, probe.state.probe, "", "")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from make_reference import serving_snapshot
 
@@ -123,6 +123,7 @@ SENSORS = st.tuples(
     st.lists(st.sampled_from(list(Kind)), min_size=30, max_size=30),
     st.lists(st.lists(SENSORS, min_size=1, max_size=40), min_size=1, max_size=30),
 )
+@example([Kind.GPU] * 30, [[(4, "board", "energy_joules", Source.MEASURED)]] * 2)  # two probes of one sensor
 def test_no_combination_of_sensors_has_more_series(kinds: list[Kind], probes: list[list[tuple[int, str, str, Source]]]):
     def channel(number: int, domain: str, metric: str, source: Source) -> Channel:
         uncertainty = 0.5 if source is Source.ESTIMATED else 0.0
