@@ -73,7 +73,7 @@ def test_the_response_ends_as_tls_demands(exporter: Exporter, tmp_path: Path):
 @pytest.mark.parametrize("start", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n" * 10, bytes(range(256))])
 def test_clients_that_end_no_handshake_prevent_no_scrape(exporter: Exporter, tmp_path: Path, start: bytes):
     path = configured(tmp_path)
-    with secured(exporter, path, Limits(connections=20, request_seconds=3.0)) as address:
+    with secured(exporter, path, Limits(connections=20, request_seconds=6.0)) as address:
         hanging = [connect(address) for _ in range(40)]
         try:
             for each in hanging:
@@ -89,7 +89,7 @@ def test_a_client_that_ends_its_handshake_and_sends_nothing_is_disconnected(expo
     path = configured(tmp_path)
     context = trusting(tmp_path)
     with (
-        secured(exporter, path, Limits(request_seconds=3.0)) as address,
+        secured(exporter, path, Limits(request_seconds=6.0)) as address,
         connect(address) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as client,
     ):

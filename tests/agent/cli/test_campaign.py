@@ -99,7 +99,7 @@ def test_a_head_that_is_killed_at_any_stage_resumes_and_measures_nothing_twice(
     tmp_path: Path, hosts: dict[str, ScriptedHost], stage: str
 ) -> None:
     for host in hosts.values():
-        host.behave(thinks=0.5, seconds=1.0)
+        host.behave(thinks=0.5, seconds=3.0)
     file = file_of(tmp_path, hosts)
     with started(tmp_path, "campaign", "run", file) as process:
         await_true(lambda: STAGES[stage](hosts))
@@ -136,7 +136,7 @@ def test_a_host_whose_connection_is_lost_finishes_and_resume_takes_its_profile(
     tmp_path: Path, hosts: dict[str, ScriptedHost]
 ) -> None:
     two = {name: hosts[name] for name in ("one", "two")}
-    two["one"].behave(seconds=3.0)
+    two["one"].behave(seconds=6.0)
     with sshd(tmp_path / "server") as config:
         file = file_of(tmp_path, two)
         campaign_file(tmp_path, file.read_text().replace('"local"', f'"ssh"\nconfig = "{config}"'))
@@ -157,7 +157,7 @@ def test_a_host_whose_connection_is_lost_finishes_and_resume_takes_its_profile(
 def test_collect_fetches_what_a_host_has_measured_without_its_head(
     tmp_path: Path, hosts: dict[str, ScriptedHost]
 ) -> None:
-    hosts["one"].behave(seconds=1.0)
+    hosts["one"].behave(seconds=5.0)
     file = file_of(tmp_path, hosts)
     with started(tmp_path, "campaign", "run", file) as process:
         await_true(lambda: hosts["one"].measured)

@@ -141,7 +141,7 @@ def test_the_model_is_loaded_once_in_a_run(tmp_path: Path, server: Path) -> None
 def test_without_a_store_the_profile_is_printed_and_nothing_is_left(tmp_path: Path, server: Path) -> None:
     line = (*RUN, "--path.sysfs", server, *BARE_METAL, "--database", "/proc/nowhere/store.db", "--json")
     refused = run(tmp_path, *line)
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert "/proc/nowhere" in refused.stderr
     assert "profile without a database: --no-store" in refused.stderr
     result = run(tmp_path, *line, "--no-store", env=environment(tmp_path, TMPDIR=str(tmp_path)))

@@ -98,7 +98,7 @@ def test_an_unwritable_database_is_reported_before_the_run(tmp_path: Path) -> No
         results = [run(tmp_path, *line, database, **user)]
     results += [call(tmp_path, *line, path) for path in ("/dev/null/x.db", closed)]
     for result in results:
-        assert (result.returncode, result.stdout) == (1, "")
+        assert (result.returncode, result.stdout) == (2, "")
         assert "error: " in result.stderr
         assert "--database" in result.stderr
         assert "with the model loaded" not in result.stderr

@@ -228,7 +228,7 @@ def test_the_accounting_of_an_array_is_read(cluster: Path) -> None:
 @pytest.mark.usefixtures("cluster")
 def test_a_task_that_exceeds_its_time_ends_with_a_reason(tmp_path: Path, launcher: slurm.SlurmLauncher) -> None:
     head = Head()
-    tasks = [replace(task, timeout_seconds=1.0) for task in tasks_of(program(tmp_path), {"n1": ("wait",)})]
+    tasks = [replace(task, timeout_seconds=4.0) for task in tasks_of(program(tmp_path), {"n1": ("wait",)})]
     assert head.all_of(launcher.run(tasks, Notes(), head.proceed))["n1-profile"].code == 124
 
 

@@ -138,7 +138,7 @@ def test_a_later_major_version_is_refused_with_the_way_out(version: str) -> None
         ("", "Expecting value"),
         ("{}", "`schema`"),
         ("[]", "`schema`"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deep"),
         ('{"schema": "inferometer.profile"}', "None is not a version"),
         ('{"schema": "inferometer.profile", "schema_version": "zzz"}', "'zzz' is not a version"),
         ('{"schema": "inferometer.profile", "schema_version": "1.1"}', "does not fit its schema version 1.1"),
