@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _Json = dict[str, Any]
 _PACKAGES = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins", "munge", "faketime")
 _DEAD, _LACKS, _LATE = 4, 5, 6
-_OFFSETS = (2.0, -60.0)
+_OFFSETS = (-60.0, 2.0)
+"""The heads of the first run are killed. A clock that is off by 2 s is found by a head that watches its host only."""
 _START_SECONDS = _AWAY_SECONDS = 30.0
 _POWER = 0.05
 """The largest relative difference of the measured power from that of the host."""
