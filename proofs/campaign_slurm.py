@@ -1,7 +1,7 @@
 """Runs a campaign on a real Slurm: slurmctld, munged and a slurmd on each of six hosts, three of which have a fault.
 
 The power of one host is cut while it measures, one lacks its GPU, and the clock of one is off. The controller is away
-for half a minute. The head is killed at each stage, and resumes.
+for half a minute. In the first run the head is killed at each stage, and resumes.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ FOUND = (
     "5 % at most",
     "10 samples at least",
     "What the threads read is queued.",
+    "What is queued: reads",
     "It is stored. Where none is found, it fails.",
     "the file may not be read",
     "it hence fails",

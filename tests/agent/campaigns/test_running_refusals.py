@@ -13,9 +13,20 @@ from campaign_files import TWO_HOSTS, answer, bundle_of, facts_of, profile_of
 from campaign_heads import RUN, head, verified
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.campaigns.records import Outcome, Task
+
+
+def assert_the_first_is_refused(folder: Path, answers: Callable[[Task], Outcome], reason: str) -> None:
+    """Measure with two tasks: the first has this reason, and the second is stored."""
+    with head(folder, answers) as (own, journal, _, saved, _lines):
+        own.measure()
+        ended = journal.state.tasks[f"{RUN}-1"].ended
+        assert ended is not None
+        assert reason in ended.reason
+        assert saved == [f"{RUN}-2"]
 
 
 @pytest.mark.parametrize(
@@ -30,12 +41,7 @@ def test_a_bundle_that_was_not_asked_for_is_refused(tmp_path: Path, result: byte
         outcome = answer(task)
         return replace(outcome, result=result) if task.uid == f"{RUN}-1" else outcome
 
-    with head(tmp_path, answers) as (own, journal, _, saved, _lines):
-        own.measure()
-        ended = journal.state.tasks[f"{RUN}-1"].ended
-        assert ended is not None
-        assert reason in ended.reason
-        assert saved == [f"{RUN}-2"]
+    assert_the_first_is_refused(tmp_path, answers, reason)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +65,7 @@ def test_a_bundle_of_another_machine_or_with_samples_is_refused(
         content = bundle_bytes({**profile_of(task.uid), **changed}, samples, (1, 2) if samples else None)
         return replace(outcome, result=content)
 
-    with head(tmp_path, answers) as (own, journal, _, saved, _lines):
-        own.measure()
-        ended = journal.state.tasks[f"{RUN}-1"].ended
-        assert ended is not None
-        assert reason in ended.reason
-        assert saved == [f"{RUN}-2"]
+    assert_the_first_is_refused(tmp_path, answers, reason)
 
 
 def test_another_machine_under_the_name_of_a_host_is_refused(tmp_path: Path) -> None:

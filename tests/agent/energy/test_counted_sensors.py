@@ -1,4 +1,4 @@
-"""What is added up on machines of every build, so that each joule is counted once."""
+"""The sensors that are added up on machines of every build, so that each joule is counted once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is submitted to Slurm: options, the names of nodes, the folder of the results, and the words of commands."""
+"""The submission to Slurm: options, the names of nodes, the folder of the results, and the words of commands."""
 
 from __future__ import annotations
 
